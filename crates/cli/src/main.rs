@@ -1,0 +1,2 @@
+//! The `moorline` program.
+fn main() {}

@@ -1,0 +1,98 @@
+//! How a message travels, and the policy that says which kinds travel how.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+/// How a message travels. Its sequence belongs to the session, not to the link below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Every message arrives once, in the order in which they were sent.
+    ReliableOrdered,
+    /// Every message arrives once, as soon as it can.
+    ReliableUnordered,
+    /// The newest message of a key wins; an older one that was not sent yet is replaced, and one
+    /// that arrives late is dropped.
+    Latest,
+    /// A message arrives once or never.
+    Unreliable,
+}
+
+impl Lane {
+    /// All lanes, in the order in which they are declared.
+    pub const ALL: [Self; 4] =
+        [Self::ReliableOrdered, Self::ReliableUnordered, Self::Latest, Self::Unreliable];
+
+    /// Whether what is sent here arrives, as long as the session lives.
+    pub const fn is_reliable(self) -> bool {
+        matches!(self, Self::ReliableOrdered | Self::ReliableUnordered)
+    }
+}
+
+/// The delivery policy: which kinds of message exist, and the lane of each.
+///
+/// A kind that is not in the policy is refused when it is sent and dropped, with a counter, when it
+/// arrives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    lanes: BTreeMap<u16, Lane>,
+}
+
+impl Delivery {
+    /// A policy that knows no kind.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same policy with `kind` on `lane`.
+    ///
+    /// # Panics
+    /// When the kind was given another lane before: two parts of the program disagree.
+    #[must_use]
+    pub fn with(mut self, kind: u16, lane: Lane) -> Self {
+        let before = self.lanes.insert(kind, lane);
+        assert!(
+            before.is_none_or(|before| before == lane),
+            "kind {kind} was given the lanes {before:?} and {lane:?}"
+        );
+        self
+    }
+
+    /// The lane of `kind`.
+    ///
+    /// # Errors
+    /// When the policy does not know the kind.
+    pub fn lane(&self, kind: u16) -> Result<Lane, UnknownKind> {
+        self.lanes.get(&kind).copied().ok_or(UnknownKind(kind))
+    }
+}
+
+/// A kind of message that the delivery policy does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownKind(pub u16);
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message kind {} is not in the delivery policy: register it first", self.0)
+    }
+}
+
+impl Error for UnknownKind {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_without_a_policy_is_an_error() {
+        let policy = Delivery::new().with(1, Lane::Latest);
+        assert_eq!(policy.lane(1), Ok(Lane::Latest));
+        assert_eq!(policy.lane(2), Err(UnknownKind(2)));
+    }
+
+    #[test]
+    #[should_panic(expected = "kind 1 was given the lanes")]
+    fn one_kind_cannot_travel_in_two_ways() {
+        let _ = Delivery::new().with(1, Lane::Latest).with(1, Lane::ReliableOrdered);
+    }
+}

@@ -1,0 +1,190 @@
+//! Why something was refused, closed or lost: one word a cause, the same on both sides.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::Printable;
+
+/// What kind of no a host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalCode {
+    /// A limit on sessions, in all or of one address, is reached.
+    Full,
+    /// The application does not want this peer.
+    Banned,
+    /// The peer speaks a version that this host does not.
+    WrongVersion,
+    /// The login was malformed: an empty, over-long or unprintable name, or unreadable bytes.
+    InvalidLogin,
+    /// The application did not accept the credentials.
+    BadCredentials,
+    /// The identity has a session already.
+    Duplicate,
+    /// The login took longer than the host allows.
+    TooSlow,
+    /// The host is stopping.
+    Stopping,
+    /// The host's application removed the session.
+    Evicted,
+    /// A newer login of the same identity took the session's place.
+    Superseded,
+    /// A number of the application's own, or one that this version does not know.
+    Other(u16),
+}
+
+impl RefusalCode {
+    /// The number that travels on a wire.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Full => 1,
+            Self::Banned => 2,
+            Self::WrongVersion => 3,
+            Self::InvalidLogin => 4,
+            Self::BadCredentials => 5,
+            Self::Duplicate => 6,
+            Self::TooSlow => 7,
+            Self::Stopping => 8,
+            Self::Evicted => 9,
+            Self::Superseded => 10,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The code of a number from a wire.
+    pub const fn from_number(number: u16) -> Self {
+        match number {
+            1 => Self::Full,
+            2 => Self::Banned,
+            3 => Self::WrongVersion,
+            4 => Self::InvalidLogin,
+            5 => Self::BadCredentials,
+            6 => Self::Duplicate,
+            7 => Self::TooSlow,
+            8 => Self::Stopping,
+            9 => Self::Evicted,
+            10 => Self::Superseded,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// A no with its reason, as the peer's application sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of no.
+    pub code: RefusalCode,
+    /// Words for a person; at most [`Refusal::TEXT_LEN_MAX`] bytes travel.
+    pub text: Arc<str>,
+    /// When to try again; `None` means that trying again will not help.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// The longest text that travels, in bytes.
+    pub const TEXT_LEN_MAX: usize = 200;
+
+    /// A refusal for good.
+    pub fn new(code: RefusalCode, text: impl Into<Arc<str>>) -> Self {
+        Self { code, text: text.into(), retry_after: None }
+    }
+
+    /// The same refusal, asking the peer to try again after `delay`.
+    #[must_use]
+    pub const fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?}", Printable(self.text.as_bytes()), self.code)?;
+        match self.retry_after {
+            Some(delay) => write!(f, ", try again in {delay:?})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+/// Why a session changed its state, or a link ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The application here asked for it.
+    Requested,
+    /// The peer said good-bye.
+    PeerLeft,
+    /// Nothing that counts was heard from the peer for this long.
+    Silence(Duration),
+    /// No answer came to a dial within this time.
+    NoAnswer(Duration),
+    /// The peer was not logged in within this time of its first packet.
+    LoginDeadline(Duration),
+    /// The host said no.
+    Refused(Refusal),
+    /// The host's application removed the session.
+    Evicted(Arc<str>),
+    /// A newer session of the same identity took its place.
+    Superseded,
+    /// The user is back in the session that was kept; this one only carried the login.
+    ReturnedToKept,
+    /// The user did not come back within this time.
+    KeepExpired(Duration),
+    /// The budget of attempts or of time to reconnect is spent.
+    BudgetSpent,
+    /// The peer did not acknowledge what was sent, however often it was repeated.
+    Unacknowledged,
+    /// The peer broke the protocol.
+    Violation(&'static str),
+    /// A handler of the application failed or panicked.
+    HandlerFailed(Arc<str>),
+    /// The link carried as much as its protocol allows.
+    Exhausted,
+    /// The host or client is stopping.
+    Stopped,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("closed by this side"),
+            Self::PeerLeft => f.write_str("the peer left"),
+            Self::Silence(time) => write!(f, "nothing heard for {time:?}"),
+            Self::NoAnswer(time) => write!(f, "no answer within {time:?}"),
+            Self::LoginDeadline(time) => write!(f, "not logged in within {time:?}"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::Evicted(text) => write!(f, "evicted: {}", Printable(text.as_bytes())),
+            Self::Superseded => f.write_str("superseded by a newer login of the same identity"),
+            Self::ReturnedToKept => f.write_str("the user is back in the kept session"),
+            Self::KeepExpired(time) => write!(f, "did not come back within {time:?}"),
+            Self::BudgetSpent => f.write_str("the reconnect budget is spent"),
+            Self::Unacknowledged => f.write_str("the peer stopped acknowledging"),
+            Self::Violation(what) => write!(f, "protocol violation: {what}"),
+            Self::HandlerFailed(what) => {
+                write!(f, "a handler failed: {}", Printable(what.as_bytes()))
+            }
+            Self::Exhausted => f.write_str("the link carried all that its protocol allows"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_its_number() {
+        for number in 0..=u16::MAX {
+            assert_eq!(RefusalCode::from_number(number).number(), number);
+        }
+    }
+
+    #[test]
+    fn a_refusal_from_a_stranger_prints_on_one_line() {
+        let refusal =
+            Refusal::new(RefusalCode::Full, "no\nroom\x1b[2J").retry_after(Duration::from_secs(2));
+        let shown = Reason::Refused(refusal).to_string();
+        assert_eq!(shown, "refused: no\\u{a}room\\u{1b}[2J (Full, try again in 2s)");
+    }
+}

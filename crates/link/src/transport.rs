@@ -1,0 +1,354 @@
+//! The seam between sessions and what carries them.
+//!
+//! A transport is driven from outside with the same verbs as everything in Moorline. The drain rule
+//! that every driver follows:
+//!
+//! 1. Hand over what arrived with [`handle_datagram`](Transport::handle_datagram), and the time with
+//!    [`handle_timeout`](Transport::handle_timeout).
+//! 2. Take events with [`poll_event`](Transport::poll_event) until there is none, and answer them.
+//! 3. Take datagrams with [`poll_transmit`](Transport::poll_transmit) until there is none.
+//! 4. Ask [`poll_timeout`](Transport::poll_timeout) when to call `handle_timeout` at the latest.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::lane::Lane;
+use crate::reason::{Reason, Refusal};
+use crate::slots::SlotKey;
+use crate::time::Time;
+
+/// One link of one transport. The number of a link that ended is not given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub SlotKey);
+
+/// One of a transport's own UDP ports, numbered from zero. Most transports have one; KCP's sync lane
+/// may have a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port(pub u8);
+
+/// Where the datagram goes that [`Transport::poll_transmit`] just wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The own port it leaves from.
+    pub port: Port,
+    /// The address it goes to.
+    pub to: SocketAddr,
+}
+
+/// A message to send; the bytes stay the caller's.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The application's number for what the payload is.
+    pub kind: u16,
+    /// How it travels, as the delivery policy says.
+    pub lane: Lane,
+    /// On [`Lane::Latest`], what it is the newest of; of no meaning elsewhere.
+    pub key: u64,
+    /// The encoded message.
+    pub payload: &'a [u8],
+}
+
+/// A message that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The application's number for what the payload is, as the peer wrote it.
+    pub kind: u16,
+    /// The encoded message.
+    pub payload: Vec<u8>,
+}
+
+/// What the session layers of both sides say to each other. Each transport has its own form for it
+/// on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Client to host: who I am.
+    Login {
+        /// The name or credentials that the peer claims; unchecked.
+        identity: Vec<u8>,
+        /// Whatever else the application sends along.
+        payload: Vec<u8>,
+    },
+    /// Host to client: welcome.
+    LoginAccepted {
+        /// The host's tick at that moment.
+        server_tick: i64,
+        /// Whatever the host's application sends along.
+        payload: Vec<u8>,
+    },
+    /// Host to client: no.
+    LoginRefused(Refusal),
+    /// Client to host: are you there?
+    Beat {
+        /// The client's number for this beat, so that the answer is matched to it.
+        beat: u32,
+    },
+    /// Host to client: yes.
+    BeatAnswer {
+        /// The beat that is answered.
+        beat: u32,
+        /// The host's tick at that moment.
+        server_tick: i64,
+    },
+}
+
+/// What a transport tells the session layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// A peer asks in. Nothing else happens on the link until [`Transport::accept`] or
+    /// [`Transport::refuse`] answers.
+    Asked {
+        /// The link that it would have.
+        link: LinkId,
+        /// Where it comes from; a hint, not a proof.
+        address: SocketAddr,
+    },
+    /// The link carries messages now.
+    Up {
+        /// Which link.
+        link: LinkId,
+        /// The peer's address.
+        address: SocketAddr,
+    },
+    /// The peer gave a sign of life that holds nothing for the session (an acknowledgement, say).
+    Heard {
+        /// Which link.
+        link: LinkId,
+    },
+    /// The peer's session layer says something.
+    Control {
+        /// Which link.
+        link: LinkId,
+        /// What it says.
+        control: Control,
+    },
+    /// A message of the application.
+    Message {
+        /// Which link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// The peer proved a new address.
+    AddressChanged {
+        /// Which link.
+        link: LinkId,
+        /// Where it is now.
+        address: SocketAddr,
+    },
+    /// The link is gone; its number will mean nothing from here on.
+    Lost {
+        /// Which link.
+        link: LinkId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What is known of a link's path and queues, for reports. A transport that cannot tell a figure
+/// leaves it at its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Smoothed round-trip time of the transport's own acknowledgements.
+    pub rtt_smoothed: Option<Duration>,
+    /// How long the transport waits before it repeats something.
+    pub retransmission_timeout: Option<Duration>,
+    /// Messages or segments that wait to be sent for the first time.
+    pub send_queue_len: u64,
+    /// Segments that were sent and are not acknowledged.
+    pub in_flight_len: u64,
+    /// Of these, how many were sent more than once.
+    pub in_flight_repeated_len: u64,
+    /// Messages that wait to be read by the session.
+    pub receive_queue_len: u64,
+    /// Segments that wait for an earlier one.
+    pub receive_buffer_len: u64,
+    /// Segments sent again, since the link began.
+    pub repeats: u64,
+    /// Losses that the transport concluded, since the link began.
+    pub losses: u64,
+    /// Datagrams and bytes from the peer.
+    pub received: Volume,
+    /// Datagrams and bytes to the peer.
+    pub sent: Volume,
+}
+
+/// An amount of traffic one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// How many datagrams or messages, as the field says that holds it.
+    pub count: u64,
+    /// How many bytes they had together.
+    pub bytes: u64,
+}
+
+impl Volume {
+    /// Adds one of `bytes` bytes.
+    pub const fn add(&mut self, bytes: usize) {
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+}
+
+/// A named number that only grows, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// What is counted, in `snake_case`.
+    pub name: &'static str,
+    /// How often so far.
+    pub value: u64,
+}
+
+/// Why a message was not taken. It was not sent in part either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The link is gone, or not up yet.
+    NotUp,
+    /// The queue to this peer is full; try again when it has drained, or close the session.
+    Full,
+    /// The message is longer than the transport carries.
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest there is, in bytes.
+        len_max: usize,
+    },
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUp => f.write_str("the session has no link that is up"),
+            Self::Full => f.write_str("the send queue to this peer is full"),
+            Self::TooLarge { len, len_max } => {
+                write!(f, "the message has {len} bytes, this transport carries {len_max}")
+            }
+        }
+    }
+}
+
+impl Error for SendError {}
+
+/// Why a dial was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// This transport only answers.
+    HostOnly,
+    /// It has as many links as it may have.
+    Full,
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostOnly => f.write_str("this transport is a host and cannot dial"),
+            Self::Full => f.write_str("this transport has as many links as it may have"),
+        }
+    }
+}
+
+impl Error for DialError {}
+
+/// What a session layer needs of a transport, and nothing more. See the [module](self) for the rule
+/// by which it is driven.
+pub trait Transport: fmt::Debug {
+    /// What it is called in reports.
+    fn name(&self) -> &'static str;
+
+    /// A datagram arrived on `port`. Whatever it holds, this only counts, or changes the link it
+    /// belongs to.
+    fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]);
+
+    /// The time is `now`; does what is due.
+    fn handle_timeout(&mut self, now: Time);
+
+    /// Writes the next datagram to send over what `datagram` held, and says where it goes.
+    fn poll_transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<Transmit>;
+
+    /// The next event, in the order in which they happened.
+    fn poll_event(&mut self) -> Option<LinkEvent>;
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    fn poll_timeout(&self) -> Option<Time>;
+
+    /// Begins a link to `address`. [`LinkEvent::Up`] or [`LinkEvent::Lost`] follows; whoever dials
+    /// sets the time after which it gives up.
+    ///
+    /// # Errors
+    /// When this transport cannot dial.
+    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError>;
+
+    /// Lets a peer in that asked; [`LinkEvent::Up`] follows.
+    fn accept(&mut self, now: Time, link: LinkId);
+
+    /// Turns a peer away that asked, telling it why if the protocol can. The link is gone with it.
+    fn refuse(&mut self, now: Time, link: LinkId, refusal: &Refusal);
+
+    /// Takes a message for sending.
+    ///
+    /// # Errors
+    /// When the link is not up, its queue is full or the message is too long.
+    fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError>;
+
+    /// Takes a word of the session layer for sending.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError>;
+
+    /// Says good-bye, with the reason where there is one to give, and ends the link. What was taken
+    /// for sending before is still sent, for a bounded time. No event of this link follows.
+    fn close(&mut self, now: Time, link: LinkId, farewell: Option<&Refusal>);
+
+    /// Figures of a link, if it is there.
+    fn stats(&self, link: LinkId) -> Option<LinkStats>;
+
+    /// What the transport counted: datagrams dropped, by cause, and limits that were reached.
+    fn counters(&self) -> Vec<Counter>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
+        (**self).handle_datagram(now, port, from, datagram);
+    }
+    fn handle_timeout(&mut self, now: Time) {
+        (**self).handle_timeout(now);
+    }
+    fn poll_transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<Transmit> {
+        (**self).poll_transmit(now, datagram)
+    }
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        (**self).poll_event()
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        (**self).poll_timeout()
+    }
+    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
+        (**self).dial(now, address)
+    }
+    fn accept(&mut self, now: Time, link: LinkId) {
+        (**self).accept(now, link);
+    }
+    fn refuse(&mut self, now: Time, link: LinkId, refusal: &Refusal) {
+        (**self).refuse(now, link, refusal);
+    }
+    fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError> {
+        (**self).send(now, link, message)
+    }
+    fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
+        (**self).control(now, link, control)
+    }
+    fn close(&mut self, now: Time, link: LinkId, farewell: Option<&Refusal>) {
+        (**self).close(now, link, farewell);
+    }
+    fn stats(&self, link: LinkId) -> Option<LinkStats> {
+        (**self).stats(link)
+    }
+    fn counters(&self) -> Vec<Counter> {
+        (**self).counters()
+    }
+}
