@@ -301,6 +301,10 @@ pub trait Transport: fmt::Debug {
     /// for sending before is still sent, for a bounded time. No event of this link follows.
     fn close(&mut self, now: Time, link: LinkId, farewell: Option<&Refusal>);
 
+    /// Forgets a link at once and tells the peer nothing: it is not leaving, it could not be heard.
+    /// No event of this link follows.
+    fn abandon(&mut self, now: Time, link: LinkId);
+
     /// Figures of a link, if it is there.
     fn stats(&self, link: LinkId) -> Option<LinkStats>;
 
@@ -344,6 +348,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn close(&mut self, now: Time, link: LinkId, farewell: Option<&Refusal>) {
         (**self).close(now, link, farewell);
+    }
+    fn abandon(&mut self, now: Time, link: LinkId) {
+        (**self).abandon(now, link);
     }
     fn stats(&self, link: LinkId) -> Option<LinkStats> {
         (**self).stats(link)
