@@ -19,6 +19,7 @@
 
 pub mod identity;
 pub mod lane;
+pub mod memory;
 
 pub mod reason;
 pub mod rng;

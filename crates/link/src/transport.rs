@@ -214,6 +214,11 @@ pub enum SendError {
         /// The longest there is, in bytes.
         len_max: usize,
     },
+    /// The transport keeps this kind for the words of the session layer.
+    Reserved {
+        /// The kind that was to be sent.
+        kind: u16,
+    },
 }
 
 impl fmt::Display for SendError {
@@ -223,6 +228,9 @@ impl fmt::Display for SendError {
             Self::Full => f.write_str("the send queue to this peer is full"),
             Self::TooLarge { len, len_max } => {
                 write!(f, "the message has {len} bytes, this transport carries {len_max}")
+            }
+            Self::Reserved { kind } => {
+                write!(f, "message kind {kind} belongs to the session layer on this transport")
             }
         }
     }

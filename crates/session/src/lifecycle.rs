@@ -200,7 +200,8 @@ pub const fn answer(state: State, input: Input) -> Answer {
         ) => Tell(E::AddressChanged),
         (_, I::AddressChange) => Refuse(M::NotConnected),
 
-        (S::Disconnected, I::Close) => Ignore,
+        // An attempt to connect came to nothing.
+        (S::Disconnected, I::Close) => Tell(E::Disconnected),
         (_, I::Close) => Go(S::Disconnected, E::Disconnected),
     }
 }

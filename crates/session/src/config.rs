@@ -1,0 +1,133 @@
+//! What an owner of sessions can set, and what makes no sense.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use moorline_link::Delivery;
+
+use crate::liveness::LivenessPolicy;
+
+/// Everything a stranger or a peer can grow, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions in all, kept ones included. Default: 4,096; about half a kilobyte each and whatever
+    /// the transport needs for a link.
+    pub sessions_max: usize,
+    /// Sessions of one IP address that have a link. Default: 64; more than a household behind one
+    /// address, less than would fill a host. Raise it for load tests from one machine.
+    pub sessions_per_address_max: usize,
+    /// Time from the first packet to a login that was accepted. Default: 5 s; traffic does not
+    /// extend it.
+    pub login_time: Duration,
+    /// Events that may wait for the application. Default: 65,536, up to 10 MB; when it is reached,
+    /// nothing more is read from the network until some were taken.
+    pub events_max: usize,
+    /// Observers at a time. Default: 64; each looks at every event.
+    pub observers_max: usize,
+    /// Events that an observer keeps until they are taken. Default: 256; the oldest go first.
+    pub observed_len_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 4_096,
+            sessions_per_address_max: 64,
+            login_time: Duration::from_secs(5),
+            events_max: 65_536,
+            observers_max: 64,
+            observed_len_max: 256,
+        }
+    }
+}
+
+/// What to do when an identity logs in that has a living session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DuplicatePolicy {
+    /// The newer login is refused, with the time after which a dead session would be gone.
+    #[default]
+    Refuse,
+    /// The newer login wins; the older session ends as superseded.
+    Supersede,
+    /// As many sessions of one identity as this may live side by side.
+    Allow(usize),
+}
+
+/// How a host treats its sessions. Plain data, checked once when the host is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    /// When a peer counts as gone.
+    pub liveness: LivenessPolicy,
+    /// How long a logged-in session is kept for a peer that was lost.
+    pub keep: Keep,
+    /// Who wins when one identity logs in twice. Default: the one who is there.
+    pub duplicate: DuplicatePolicy,
+    /// What strangers and peers can cost.
+    pub limits: Limits,
+    /// Which kinds of message exist, and their lanes.
+    pub delivery: Delivery,
+}
+
+/// How long a logged-in session is kept for a peer that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep(pub Duration);
+
+impl Default for Keep {
+    /// 30 s: a tunnel, a lift, a change of network. Zero keeps nothing.
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
+}
+
+impl HostConfig {
+    /// # Errors
+    /// Names the first field that makes no sense.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let positive = "must be more than zero";
+        self.liveness.check()?;
+        let limits = &self.limits;
+        ConfigError::unless(limits.sessions_max > 0, "limits.sessions_max", positive)?;
+        ConfigError::unless(
+            limits.sessions_per_address_max > 0,
+            "limits.sessions_per_address_max",
+            positive,
+        )?;
+        ConfigError::unless(!limits.login_time.is_zero(), "limits.login_time", positive)?;
+        ConfigError::unless(limits.events_max > 0, "limits.events_max", positive)?;
+        ConfigError::unless(
+            self.duplicate != DuplicatePolicy::Allow(0),
+            "duplicate",
+            "must allow at least one session an identity",
+        )
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    field: &'static str,
+    why: &'static str,
+}
+
+impl ConfigError {
+    /// An error about `field`, unless `sensible`.
+    ///
+    /// # Errors
+    /// When it is not sensible.
+    pub const fn unless(
+        sensible: bool,
+        field: &'static str,
+        why: &'static str,
+    ) -> Result<(), Self> {
+        if sensible { Ok(()) } else { Err(Self { field, why }) }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.why)
+    }
+}
+
+impl Error for ConfigError {}

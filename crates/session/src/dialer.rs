@@ -1,0 +1,519 @@
+//! A client: one session, and the dialer that brings it back.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::rng::Rng;
+use moorline_link::time::earliest;
+use moorline_link::transport::DialError;
+use moorline_link::{
+    Control, Delivery, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason, SendError, Time,
+    Transmit, Transport,
+};
+
+use crate::config::ConfigError;
+use crate::event::{Event, SessionId};
+use crate::lifecycle::{Input, Misplaced, State};
+use crate::liveness::{LivenessPolicy, SleepWatch};
+use crate::reconnect::{Attempts, ReconnectMode, ReconnectPolicy};
+use crate::session::{Due, LinkRef, Session, Side, Sign};
+
+/// How a client treats its session. Plain data, checked once when the client is made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DialerConfig {
+    /// How often it beats and when the host counts as gone.
+    pub liveness: LivenessPolicy,
+    /// When it tries again.
+    pub reconnect: ReconnectPolicy,
+    /// Which kinds of message exist, and their lanes.
+    pub delivery: Delivery,
+    /// What it logs in with whenever a link is up; without it, the application calls
+    /// [`Dialer::login`].
+    pub login: Option<Login>,
+}
+
+/// Events that may wait for the application before nothing more is read; up to 10 MB.
+const EVENTS_MAX: usize = 65_536;
+
+/// What a client logs in with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The name or credentials; the host decides what they are worth.
+    pub identity: Vec<u8>,
+    /// Whatever else the application sends along.
+    pub payload: Vec<u8>,
+}
+
+/// What a client tells its application, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialerEvent {
+    /// The session's life went on.
+    Session(Event),
+    /// The host's application sent this along with its yes to the login.
+    Welcome {
+        /// The bytes it sent.
+        payload: Vec<u8>,
+    },
+    /// A message of a kind that the delivery policy knows.
+    Message {
+        /// What it is.
+        kind: u16,
+        /// How it travelled.
+        lane: Lane,
+        /// The encoded message.
+        payload: Vec<u8>,
+    },
+}
+
+/// Why a client cannot connect now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The session is somewhere else than it would have to be.
+    Misplaced(Misplaced),
+    /// The transport cannot dial.
+    Dial(DialError),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misplaced(why) => write!(f, "cannot connect: {why}"),
+            Self::Dial(why) => write!(f, "cannot connect: {why}"),
+        }
+    }
+}
+
+impl Error for ConnectError {}
+
+/// What a client counted beside its transport's own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialerCounters {
+    /// Dials, the first one included.
+    pub dials: u64,
+    /// Messages of kinds that the delivery policy does not know; dropped.
+    pub unknown_kinds: u64,
+    /// Messages and words of the session layer that came when they made no sense; dropped.
+    pub misplaced: u64,
+    /// How often this process was found to have slept.
+    pub slept: u64,
+}
+
+/// One session and its transport; driven as a [`Host`](crate::Host) is.
+#[derive(Debug)]
+pub struct Dialer<T> {
+    config: DialerConfig,
+    transport: T,
+    session: Session,
+    remote: Option<SocketAddr>,
+    attempts: Attempts,
+    rng: Rng,
+    events: VecDeque<DialerEvent>,
+    sleep: SleepWatch,
+    counters: DialerCounters,
+    wants_fresh_ports: bool,
+}
+
+impl<T: Transport> Dialer<T> {
+    /// A client that is not connected yet. `seed` decides the waits before attempts; take it from
+    /// the operating system, except where a run is to be repeated.
+    ///
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn new(
+        now: Time,
+        config: DialerConfig,
+        transport: T,
+        seed: u64,
+    ) -> Result<Self, ConfigError> {
+        config.liveness.check()?;
+        config.reconnect.check()?;
+        let mut rng = Rng::new(seed);
+        Ok(Self {
+            config,
+            transport,
+            session: Session::new(now, SessionId(rng.next_u64()), Side::Client),
+            remote: None,
+            attempts: Attempts::default(),
+            rng,
+            events: VecDeque::new(),
+            sleep: SleepWatch::default(),
+            counters: DialerCounters::default(),
+            wants_fresh_ports: false,
+        })
+    }
+
+    /// Begins to connect to `remote`, and keeps at it as the policy says.
+    ///
+    /// # Errors
+    /// When the session is connected or on its way already.
+    pub fn connect(&mut self, now: Time, remote: SocketAddr) -> Result<(), ConnectError> {
+        if self.session.state != State::Disconnected || self.session.link.is_some() {
+            return Err(ConnectError::Misplaced(Misplaced::AlreadyConnected));
+        }
+        self.remote = Some(remote);
+        self.attempts.forget();
+        self.dial(now).map_err(ConnectError::Dial)
+    }
+
+    /// Tries again now: from a loss that waits for its next attempt, or where the policy is manual.
+    ///
+    /// # Errors
+    /// When there is nothing to come back to, or an attempt is under way already.
+    pub fn reconnect(&mut self, now: Time) -> Result<(), Misplaced> {
+        if self.remote.is_none() || self.session.state.is_connected() {
+            return Err(Misplaced::NothingScheduled);
+        }
+        if self.session.state != State::ReconnectPending {
+            self.step(now, Input::Schedule, None)?;
+        }
+        self.session.until = Some(now);
+        self.do_due(now);
+        Ok(())
+    }
+
+    /// Logs in, or tries again with something else after a login failed.
+    ///
+    /// # Errors
+    /// When no link is up or a login is under way or accepted; the new login is kept for the next
+    /// link all the same.
+    pub fn login(&mut self, now: Time, login: Login) -> Result<(), Misplaced> {
+        self.config.login = Some(login);
+        self.send_login(now)
+    }
+
+    /// Ends the session and tells the host. Nothing happens if it is over already.
+    pub fn close(&mut self, now: Time) {
+        self.close_with(now, Reason::Requested);
+    }
+
+    /// Ends the session because its owner stops.
+    pub fn stop(&mut self, now: Time) {
+        self.close_with(now, Reason::Stopped);
+    }
+
+    /// Sends a message on the lane that the delivery policy names.
+    ///
+    /// # Errors
+    /// When the session is not logged in, or its transport does not take the message.
+    pub fn send(&mut self, now: Time, message: Outgoing<'_>) -> Result<(), SendError> {
+        let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
+        let link = link.ok_or(SendError::NotUp)?.link;
+        self.transport.send(now, link, message)?;
+        self.session.sent.add(message.payload.len());
+        Ok(())
+    }
+
+    /// A datagram arrived on `port`.
+    pub fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
+        self.transport.handle_datagram(now, port, from, datagram);
+        self.take_link_events(now);
+    }
+
+    /// The time is `now`: does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.sleep.wake(now, &self.config.liveness);
+        self.transport.handle_timeout(now);
+        self.take_link_events(now);
+        self.do_due(now);
+        self.sleep.expect(self.next_due(now).map(|(at, _)| at));
+    }
+
+    /// Writes the next datagram over what `datagram` held, and says where it goes.
+    pub fn poll_transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<Transmit> {
+        self.transport.poll_transmit(now, datagram)
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<DialerEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let session = self.session.next_due(&self.config.liveness).map(|(at, _)| at);
+        earliest(session, self.transport.poll_timeout())
+    }
+
+    /// Whether so many events wait that the application must take some before more is read.
+    pub fn is_backlogged(&self) -> bool {
+        self.events.len() >= EVENTS_MAX
+    }
+
+    /// Says once, after a redial, that it should leave from new local ports: the old ones may lead
+    /// through a path that is dead, or to a host that still knows them as someone else.
+    pub fn take_fresh_ports(&mut self) -> bool {
+        std::mem::take(&mut self.wants_fresh_ports)
+    }
+
+    /// The session.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The transport.
+    pub const fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// How it was configured.
+    pub const fn config(&self) -> &DialerConfig {
+        &self.config
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> DialerCounters {
+        DialerCounters { slept: self.sleep.slept(), ..self.counters }
+    }
+
+    fn dial(&mut self, now: Time) -> Result<(), DialError> {
+        let Some(remote) = self.remote else { return Ok(()) };
+        let link = self.transport.dial(now, remote)?;
+        self.session.link = Some(LinkRef { transport: 0, link });
+        self.session.address = Some(remote);
+        self.session.until = Some(now + self.config.reconnect.attempt_timeout);
+        self.session.beat_sent_at = None;
+        self.session.round_trip.on_new_link();
+        self.session.clock.on_new_link();
+        self.wants_fresh_ports = self.counters.dials > 0;
+        self.counters.dials += 1;
+        Ok(())
+    }
+
+    fn send_login(&mut self, now: Time) -> Result<(), Misplaced> {
+        let Some(Login { identity, payload }) = self.config.login.clone() else { return Ok(()) };
+        self.step(now, Input::LoginStart, None)?;
+        if let Some(link) = self.session.link {
+            self.session.heard_at = now;
+            let control = Control::Login { identity, payload };
+            // A link that cannot take it is found silent soon enough.
+            self.transport.control(now, link.link, &control).ok();
+        }
+        Ok(())
+    }
+
+    fn close_with(&mut self, now: Time, reason: Reason) {
+        self.session.until = None;
+        let Some(link) = self.session.link.take() else {
+            if self.session.state != State::Disconnected {
+                self.step(now, Input::Close, Some(reason)).ok();
+            }
+            return;
+        };
+        self.transport.close(now, link.link, None);
+        self.step(now, Input::Close, Some(reason)).ok();
+    }
+
+    fn take_link_events(&mut self, now: Time) {
+        while !self.is_backlogged() {
+            let Some(event) = self.transport.poll_event() else { break };
+            self.on_link_event(now, event);
+        }
+    }
+
+    fn on_link_event(&mut self, now: Time, event: LinkEvent) {
+        match event {
+            LinkEvent::Asked { link, .. } => self.transport.abandon(now, link),
+            LinkEvent::Up { link, .. } if self.is_current(link) => {
+                self.session.until = None;
+                self.step(now, Input::TransportUp, None).ok();
+                self.send_login(now).ok();
+            }
+            LinkEvent::Heard { link } if self.is_current(link) => {
+                self.on_heard(now, Sign::Traffic);
+            }
+            LinkEvent::Control { link, control } if self.is_current(link) => {
+                self.on_control(now, control);
+            }
+            LinkEvent::Message { link, message } if self.is_current(link) => {
+                self.on_message(now, message);
+            }
+            LinkEvent::AddressChanged { link, address } if self.is_current(link) => {
+                self.session.address = Some(address);
+                self.step(now, Input::AddressChange, None).ok();
+            }
+            LinkEvent::Lost { link, reason } if self.is_current(link) => {
+                self.session.link = None;
+                self.on_lost(now, reason);
+            }
+            _ => self.counters.misplaced += 1,
+        }
+    }
+
+    fn on_control(&mut self, now: Time, control: Control) {
+        match control {
+            Control::LoginAccepted { server_tick, payload } => {
+                if self.step(now, Input::LoginOk, None).is_err() {
+                    self.counters.misplaced += 1;
+                    return;
+                }
+                self.session.identity = self
+                    .config
+                    .login
+                    .as_ref()
+                    .and_then(|login| moorline_link::Identity::new(&login.identity).ok());
+                self.session.heard_at = now;
+                self.session.clock.on_sample(now, server_tick, None);
+                self.attempts.forget();
+                self.events.push_back(DialerEvent::Welcome { payload });
+            }
+            Control::LoginRefused(refusal) => {
+                let retry_after = refusal.retry_after;
+                let reason = Reason::Refused(refusal);
+                if self.step(now, Input::LoginFail, Some(reason.clone())).is_err() {
+                    self.counters.misplaced += 1;
+                } else if retry_after.is_some()
+                    && self.config.reconnect.mode == ReconnectMode::Automatic
+                {
+                    if let Some(link) = self.session.link.take() {
+                        self.transport.close(now, link.link, None);
+                    }
+                    self.schedule(now, reason, retry_after);
+                }
+            }
+            Control::BeatAnswer { beat, server_tick } => {
+                if self.step(now, Input::BeatHeard, None).is_err() {
+                    self.counters.misplaced += 1;
+                    return;
+                }
+                self.on_heard(now, Sign::Accepted);
+                let round_trip = self.session.round_trip.on_answered(now, beat);
+                self.session.clock.on_sample(now, server_tick, round_trip);
+            }
+            Control::Login { .. } | Control::Beat { .. } => self.counters.misplaced += 1,
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: Message) {
+        let Message { kind, payload } = message;
+        match self.config.delivery.lane(kind) {
+            Err(_) => {
+                self.counters.unknown_kinds += 1;
+                self.on_heard(now, Sign::Traffic);
+            }
+            Ok(_) if self.session.state != State::LoggedIn => self.counters.misplaced += 1,
+            Ok(lane) => {
+                self.session.received.add(payload.len());
+                self.on_heard(now, Sign::Accepted);
+                self.events.push_back(DialerEvent::Message { kind, lane, payload });
+            }
+        }
+    }
+
+    fn on_heard(&mut self, now: Time, sign: Sign) {
+        if self.session.on_heard(now, sign) {
+            self.step(now, Input::Recover, None).ok();
+        }
+    }
+
+    /// The link is gone already.
+    fn on_lost(&mut self, now: Time, reason: Reason) {
+        let retry_after = match &reason {
+            Reason::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        };
+        let is_final = match &reason {
+            Reason::Refused(_) => retry_after.is_none(),
+            Reason::PeerLeft => true,
+            _ => self.session.state == State::LoginFailed,
+        };
+        if is_final {
+            self.session.until = None;
+            self.step(now, Input::Close, Some(reason)).ok();
+        } else {
+            self.schedule(now, reason, retry_after);
+        }
+    }
+
+    /// Plans the next attempt, as far as the policy goes.
+    fn schedule(&mut self, now: Time, reason: Reason, retry_after: Option<Duration>) {
+        self.session.until = None;
+        if self.config.reconnect.mode == ReconnectMode::Manual {
+            if self.session.state != State::TimedOut {
+                self.step(now, Input::Close, Some(reason)).ok();
+            }
+            return;
+        }
+        let policy = &self.config.reconnect;
+        match self.attempts.next(now, policy, retry_after, &mut self.rng) {
+            Some(at) => {
+                self.step(now, Input::Schedule, Some(reason)).ok();
+                self.session.until = Some(at);
+            }
+            None => {
+                self.step(now, Input::Close, Some(Reason::BudgetSpent)).ok();
+            }
+        }
+    }
+
+    fn next_due(&self, now: Time) -> Option<(Time, Due)> {
+        self.session.next_due_with_amnesty(&self.config.liveness, self.sleep.amnesty(now))
+    }
+
+    /// Bounded: each round moves the session's next deadline into the future, or ends it.
+    fn do_due(&mut self, now: Time) {
+        while let Some((_, due)) = self.next_due(now).filter(|(at, _)| *at <= now) {
+            self.on_due(now, due);
+        }
+    }
+
+    fn on_due(&mut self, now: Time, due: Due) {
+        match due {
+            Due::Beat => self.beat(now),
+            Due::Degrade => {
+                self.step(now, Input::Degrade, None).ok();
+            }
+            Due::Silence => {
+                let reason = Reason::Silence(self.config.liveness.timeout);
+                self.step(now, Input::Silence, Some(reason.clone())).ok();
+                self.abandon(now);
+                self.schedule(now, reason, None);
+            }
+            Due::AttemptStart => {
+                self.session.until = None;
+                self.step(now, Input::AttemptStart, None).ok();
+                if self.dial(now).is_err() {
+                    let reason = Reason::NoAnswer(Duration::ZERO);
+                    self.schedule(now, reason, Some(self.config.reconnect.attempt_timeout));
+                }
+            }
+            Due::AttemptTimeout => {
+                self.abandon(now);
+                let reason = Reason::NoAnswer(self.config.reconnect.attempt_timeout);
+                self.schedule(now, reason, None);
+            }
+            Due::LoginDeadline | Due::KeepExpired => {
+                debug_assert!(false, "{due:?} is the host's");
+                self.session.until = None;
+            }
+        }
+    }
+
+    fn beat(&mut self, now: Time) {
+        let beat = self.session.round_trip.on_sent(now);
+        if let Some(link) = self.session.link {
+            // A queue too full for a beat is told by the answer that does not come.
+            self.transport.control(now, link.link, &Control::Beat { beat }).ok();
+        }
+        self.step(now, Input::BeatSent, None).ok();
+    }
+
+    fn abandon(&mut self, now: Time) {
+        if let Some(link) = self.session.link.take() {
+            self.transport.abandon(now, link.link);
+        }
+    }
+
+    fn is_current(&self, link: LinkId) -> bool {
+        self.session.link == Some(LinkRef { transport: 0, link })
+    }
+
+    fn step(&mut self, now: Time, input: Input, reason: Option<Reason>) -> Result<(), Misplaced> {
+        if let Some(event) = self.session.apply(now, input, reason)? {
+            self.events.push_back(DialerEvent::Session(event));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What happened to a session, and who is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use moorline_link::{Reason, Time};
+
+use crate::lifecycle::{EventKind, State};
+
+/// A session of a host, or the one of a client. A host draws it at random; it is never given to
+/// another session, and proves nothing by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// Sixteen hexadecimal digits.
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Something happened to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// To which session.
+    pub session: SessionId,
+    /// What.
+    pub kind: EventKind,
+    /// Its state before.
+    pub from: State,
+    /// Its state now; the same where the event changes none.
+    pub to: State,
+    /// When.
+    pub at: Time,
+    /// Why, where there is a cause to name.
+    pub reason: Option<Reason>,
+}
+
+/// `12.345s 0011223344556677 LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)`
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.at, self.session)?;
+        if self.from == self.to {
+            write!(f, "{}: {:?}", self.to, self.kind)?;
+        } else {
+            write!(f, "{} -> {}: {:?}", self.from, self.to, self.kind)?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Someone who watches events beside the application's own queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObserverId(u32);
+
+/// Whom an observer watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Every session.
+    All,
+    /// One session.
+    One(SessionId),
+}
+
+/// Observers and what they did not take yet. A slow observer loses its oldest events and is told
+/// how many; it never holds up the host.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    observers: BTreeMap<ObserverId, Observer>,
+    next: u32,
+    observers_max: usize,
+    len_max: usize,
+}
+
+#[derive(Debug)]
+struct Observer {
+    watch: Watch,
+    events: VecDeque<Event>,
+    missed: u64,
+}
+
+impl Observers {
+    pub(crate) const fn new(observers_max: usize, len_max: usize) -> Self {
+        Self { observers: BTreeMap::new(), next: 0, observers_max, len_max }
+    }
+
+    /// `None` when there are as many observers as there may be.
+    pub(crate) fn add(&mut self, watch: Watch) -> Option<ObserverId> {
+        if self.observers.len() >= self.observers_max {
+            return None;
+        }
+        let id = ObserverId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.observers.insert(id, Observer { watch, events: VecDeque::new(), missed: 0 });
+        Some(id)
+    }
+
+    pub(crate) fn remove(&mut self, id: ObserverId) {
+        self.observers.remove(&id);
+    }
+
+    pub(crate) fn tell(&mut self, event: &Event) {
+        for observer in self.observers.values_mut() {
+            if observer.watch == Watch::All || observer.watch == Watch::One(event.session) {
+                if observer.events.len() >= self.len_max {
+                    observer.events.pop_front();
+                    observer.missed = observer.missed.saturating_add(1);
+                }
+                observer.events.push_back(event.clone());
+            }
+        }
+    }
+
+    pub(crate) fn poll(&mut self, id: ObserverId) -> Option<Event> {
+        self.observers.get_mut(&id)?.events.pop_front()
+    }
+
+    /// How many events the observer lost because it was slow.
+    pub(crate) fn missed(&self, id: ObserverId) -> u64 {
+        self.observers.get(&id).map_or(0, |observer| observer.missed)
+    }
+}

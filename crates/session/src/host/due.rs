@@ -1,0 +1,51 @@
+//! What the timers bring.
+
+use moorline_link::{Reason, Time, Transport};
+
+use super::{Host, farewell};
+use crate::event::SessionId;
+use crate::lifecycle::{Input, State};
+use crate::session::Due;
+
+impl<T: Transport> Host<T> {
+    /// A session's timer fired: does what is due, or only moves the timer on.
+    pub(super) fn do_due(&mut self, now: Time, id: SessionId) {
+        let amnesty = self.sleep.amnesty(now);
+        let Some(session) = self.table.by_id(id) else { return };
+        let next = session.next_due_with_amnesty(&self.config.liveness, amnesty);
+        match next {
+            Some((at, due)) if at <= now => self.on_due(now, id, due),
+            _ => {}
+        }
+        self.arm(now, id);
+    }
+
+    fn on_due(&mut self, now: Time, id: SessionId, due: Due) {
+        match due {
+            Due::Degrade => {
+                self.step(now, id, Input::Degrade, None).ok();
+            }
+            Due::Silence => self.on_silence(now, id),
+            Due::LoginDeadline => {
+                self.remove(now, id, Reason::LoginDeadline(self.config.limits.login_time));
+            }
+            Due::KeepExpired => self.remove(now, id, Reason::KeepExpired(self.config.keep.0)),
+            Due::Beat | Due::AttemptStart | Due::AttemptTimeout => {
+                debug_assert!(false, "{due:?} is the client's");
+            }
+        }
+    }
+
+    fn on_silence(&mut self, now: Time, id: SessionId) {
+        let was_logged_in =
+            self.table.by_id(id).is_some_and(|session| session.state == State::LoggedIn);
+        let reason = Reason::Silence(self.config.liveness.timeout);
+        self.step(now, id, Input::Silence, Some(reason.clone())).ok();
+        self.drop_link(now, id, farewell(&reason).as_ref());
+        if was_logged_in {
+            self.keep(now, id, reason);
+        } else {
+            self.remove(now, id, reason);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the transports report, turned into the lives of sessions.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::Time;
+use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, Refusal, RefusalCode, Transport};
+
+use super::{Host, HostEvent};
+use crate::event::SessionId;
+use crate::lifecycle::{Input, State};
+use crate::session::{LinkRef, Sign};
+
+/// How long a peer is asked to stay away when the host is full.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl<T: Transport> Host<T> {
+    /// Takes what a transport has to tell, as long as there is room for what comes of it.
+    pub(super) fn take_link_events(&mut self, now: Time, transport: u8) {
+        while !self.is_backlogged() {
+            let Some(event) = self.transports[usize::from(transport)].poll_event() else { break };
+            self.on_link_event(now, transport, event);
+        }
+    }
+
+    fn on_link_event(&mut self, now: Time, transport: u8, event: LinkEvent) {
+        match event {
+            LinkEvent::Asked { link, address } => self.on_asked(now, transport, link, address),
+            LinkEvent::Up { link, address } => {
+                self.on_up(now, LinkRef { transport, link }, address);
+            }
+            LinkEvent::Heard { link } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.on_heard(now, id, Sign::Traffic);
+                }
+            }
+            LinkEvent::Control { link, control } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.on_control(now, id, control);
+                }
+            }
+            LinkEvent::Message { link, message } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.on_message(now, id, message);
+                }
+            }
+            LinkEvent::AddressChanged { link, address } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.table.attach(id, LinkRef { transport, link }, address);
+                    self.step(now, id, Input::AddressChange, None).ok();
+                }
+            }
+            LinkEvent::Lost { link, reason } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.table.detach(id);
+                    self.forget_link(transport, link);
+                    self.on_lost(now, id, reason);
+                }
+            }
+        }
+    }
+
+    fn on_asked(&mut self, now: Time, transport: u8, link: LinkId, address: SocketAddr) {
+        let limits = &self.config.limits;
+        let refusal = if self.is_stopped {
+            Some(Refusal::new(RefusalCode::Stopping, "the host is stopping"))
+        } else if self.table.len() >= limits.sessions_max {
+            self.counters.refused_full += 1;
+            Some(Refusal::new(RefusalCode::Full, "the host is full"))
+        } else if self.table.linked_from(address.ip()) >= limits.sessions_per_address_max {
+            self.counters.refused_address += 1;
+            Some(Refusal::new(RefusalCode::Full, "too many sessions from this address"))
+        } else {
+            None
+        };
+        let carrier = &mut self.transports[usize::from(transport)];
+        match refusal {
+            Some(refusal) => carrier.refuse(now, link, &refusal.retry_after(FULL_RETRY_AFTER)),
+            None => carrier.accept(now, link),
+        }
+    }
+
+    fn on_up(&mut self, now: Time, link: LinkRef, address: SocketAddr) {
+        let id = self.table.insert(now);
+        self.table.attach(id, link, address);
+        let sessions = &mut self.on_link[usize::from(link.transport)];
+        let slot = link.link.0.index as usize;
+        if sessions.len() <= slot {
+            sessions.resize(slot + 1, None);
+        }
+        sessions[slot] = Some(id);
+        self.counters.sessions_created += 1;
+        self.counters.sessions_peak = self.counters.sessions_peak.max(self.table.len() as u64);
+        self.step(now, id, Input::TransportUp, None).ok();
+        if let Some(session) = self.table.get_mut(id) {
+            session.until = Some(now + self.config.limits.login_time);
+        }
+        self.arm(now, id);
+    }
+
+    fn on_control(&mut self, now: Time, id: SessionId, control: Control) {
+        match control {
+            Control::Login { identity, payload } => {
+                self.on_heard(now, id, Sign::Accepted);
+                self.on_login(now, id, &identity, payload);
+            }
+            Control::Beat { beat } => {
+                let state = self.table.by_id(id).map(|session| session.state);
+                if state != Some(State::LoggedIn) {
+                    self.counters.beats_before_login += 1;
+                    self.on_heard(now, id, Sign::Traffic);
+                    return;
+                }
+                self.on_heard(now, id, Sign::Accepted);
+                self.step(now, id, Input::BeatHeard, None).ok();
+                let answer = Control::BeatAnswer { beat, server_tick: self.tick(now) };
+                // A queue too full for the answer is a session about to time out on its own.
+                self.control(now, id, &answer).ok();
+            }
+            Control::LoginAccepted { .. }
+            | Control::LoginRefused(_)
+            | Control::BeatAnswer { .. } => self.counters.controls_misplaced += 1,
+        }
+    }
+
+    fn on_message(&mut self, now: Time, id: SessionId, message: Message) {
+        let Ok(lane) = self.config.delivery.lane(message.kind) else {
+            self.counters.unknown_kinds += 1;
+            self.on_heard(now, id, Sign::Traffic);
+            return;
+        };
+        let Some(session) = self.table.get_mut(id) else { return };
+        if session.state != State::LoggedIn {
+            self.counters.messages_before_login += 1;
+            self.on_heard(now, id, Sign::Traffic);
+            return;
+        }
+        session.received.add(message.payload.len());
+        self.on_heard(now, id, Sign::Accepted);
+        let Message { kind, payload } = message;
+        self.events.push_back(HostEvent::Message { session: id, kind, lane, payload });
+    }
+
+    fn on_heard(&mut self, now: Time, id: SessionId, sign: Sign) {
+        // The timer is left alone: when its old time comes, it moves on by itself.
+        if self.table.get_mut(id).is_some_and(|session| session.on_heard(now, sign)) {
+            self.step(now, id, Input::Recover, None).ok();
+            self.arm(now, id);
+        }
+    }
+
+    /// The link is gone already.
+    fn on_lost(&mut self, now: Time, id: SessionId, reason: Reason) {
+        let is_comeback_possible = !matches!(reason, Reason::PeerLeft | Reason::Violation(_));
+        let state = self.table.by_id(id).map(|session| session.state);
+        if state == Some(State::LoggedIn) && is_comeback_possible {
+            self.keep(now, id, reason);
+        } else {
+            self.remove(now, id, reason);
+        }
+    }
+
+    /// Keeps a session that was logged in for its user, or ends it where nothing is kept.
+    pub(super) fn keep(&mut self, now: Time, id: SessionId, reason: Reason) {
+        let keep = self.config.keep.0;
+        if keep.is_zero() || self.is_stopped {
+            self.remove(now, id, reason);
+            return;
+        }
+        self.step(now, id, Input::Schedule, Some(reason)).ok();
+        if let Some(session) = self.table.get_mut(id) {
+            session.until = Some(now + keep);
+        }
+        self.arm(now, id);
+    }
+
+    pub(super) fn session_on(&self, transport: u8, link: LinkId) -> Option<SessionId> {
+        let sessions = self.on_link.get(usize::from(transport))?;
+        let id = (*sessions.get(link.0.index as usize)?)?;
+        let session = self.table.by_id(id)?;
+        (session.link == Some(LinkRef { transport, link })).then_some(id)
+    }
+
+    pub(super) fn forget_link(&mut self, transport: u8, link: LinkId) {
+        if let Some(slot) = self.on_link[usize::from(transport)].get_mut(link.0.index as usize) {
+            *slot = None;
+        }
+    }
+
+    /// Puts another session on a link that is up already.
+    pub(super) fn move_link(&mut self, from: SessionId, to: SessionId) {
+        let address = self.table.by_id(from).and_then(|session| session.address);
+        if let (Some(address), Some(link)) = (address, self.table.detach(from)) {
+            self.table.attach(to, link, address);
+            if let Some(slot) =
+                self.on_link[usize::from(link.transport)].get_mut(link.link.0.index as usize)
+            {
+                *slot = Some(to);
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! A host: very many sessions behind one or more transports.
+
+mod due;
+mod links;
+pub(crate) mod login;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use moorline_link::rng::Rng;
+use moorline_link::time::earliest;
+use moorline_link::transport::Counter;
+use moorline_link::{
+    Control, Identity, Lane, Outgoing, Port, Reason, Refusal, RefusalCode, SendError, Time,
+    Transmit, Transport,
+};
+
+use crate::config::{ConfigError, HostConfig};
+use crate::event::{Event, ObserverId, Observers, SessionId, Watch};
+use crate::lifecycle::{Input, Misplaced, State};
+use crate::liveness::SleepWatch;
+use crate::session::Session;
+use crate::table::Table;
+
+/// What a host tells its application, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEvent {
+    /// A session's life went on.
+    Session(Event),
+    /// Someone asks to be logged in; answer with [`Host::accept_login`] or [`Host::refuse_login`],
+    /// now or within [`Limits::login_time`](crate::Limits::login_time).
+    Login {
+        /// The session that would be theirs.
+        session: SessionId,
+        /// Who they say they are; short printable text, otherwise unchecked.
+        identity: Identity,
+        /// What their application sent along.
+        payload: Vec<u8>,
+    },
+    /// A message of a kind that the delivery policy knows, from a session that is logged in.
+    Message {
+        /// Who sent it.
+        session: SessionId,
+        /// What it is.
+        kind: u16,
+        /// How it travelled.
+        lane: Lane,
+        /// The encoded message.
+        payload: Vec<u8>,
+    },
+}
+
+/// What a host counted beside its transports' own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostCounters {
+    /// Sessions that began.
+    pub sessions_created: u64,
+    /// Sessions that were removed.
+    pub sessions_closed: u64,
+    /// The most sessions at one time.
+    pub sessions_peak: u64,
+    /// Peers turned away because of [`Limits::sessions_max`](crate::Limits::sessions_max).
+    pub refused_full: u64,
+    /// Peers turned away because their address has as many sessions as it may have.
+    pub refused_address: u64,
+    /// Logins refused because of what they claim to be.
+    pub refused_names: u64,
+    /// Logins refused because the identity has a session.
+    pub refused_duplicates: u64,
+    /// Logins that came while one was pending or accepted already.
+    pub logins_misplaced: u64,
+    /// Messages from peers that were not logged in; dropped.
+    pub messages_before_login: u64,
+    /// Messages of kinds that the delivery policy does not know; dropped.
+    pub unknown_kinds: u64,
+    /// Heartbeats from peers that were not logged in.
+    pub beats_before_login: u64,
+    /// Words of the session layer that only a host says, said by a peer; dropped.
+    pub controls_misplaced: u64,
+    /// How often this process was found to have slept.
+    pub slept: u64,
+}
+
+/// Many sessions, their transports, and the one queue of what happens to them.
+///
+/// It is driven by the rule of [`moorline_link::transport`]: datagrams and time in, events out and
+/// answered, datagrams out, and the next deadline asked for. While [`is_backlogged`] it should be
+/// given no more datagrams.
+///
+/// [`is_backlogged`]: Self::is_backlogged
+#[derive(Debug)]
+pub struct Host<T> {
+    config: HostConfig,
+    transports: Vec<T>,
+    /// For each transport, the session on each of its link slots.
+    on_link: Vec<Vec<Option<SessionId>>>,
+    table: Table,
+    events: VecDeque<HostEvent>,
+    observers: Observers,
+    sleep: SleepWatch,
+    counters: HostCounters,
+    /// The tick that heartbeats are answered with, where the application sets one.
+    server_tick: Option<i64>,
+    is_stopped: bool,
+}
+
+impl<T: Transport> Host<T> {
+    /// A host on these transports. `seed` decides session ids and hash keys; take it from the
+    /// operating system, except where a run is to be repeated.
+    ///
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn new(config: HostConfig, transports: Vec<T>, seed: u64) -> Result<Self, ConfigError> {
+        config.check()?;
+        let (observers_max, len_max) =
+            (config.limits.observers_max, config.limits.observed_len_max);
+        Ok(Self {
+            on_link: transports.iter().map(|_| Vec::new()).collect(),
+            transports,
+            table: Table::new(&mut Rng::new(seed)),
+            events: VecDeque::new(),
+            observers: Observers::new(observers_max, len_max),
+            sleep: SleepWatch::default(),
+            counters: HostCounters::default(),
+            server_tick: None,
+            is_stopped: false,
+            config,
+        })
+    }
+
+    /// A datagram arrived on `port` of the transport with this number.
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        (transport, port): (u8, Port),
+        from: SocketAddr,
+        datagram: &[u8],
+    ) {
+        if let Some(carrier) = self.transports.get_mut(usize::from(transport)) {
+            carrier.handle_datagram(now, port, from, datagram);
+            self.take_link_events(now, transport);
+        }
+    }
+
+    /// The time is `now`: does what is due, and nothing for sessions that wait.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.sleep.wake(now, &self.config.liveness);
+        for transport in 0..self.transports.len() {
+            self.transports[transport].handle_timeout(now);
+            self.take_link_events(now, transport as u8);
+        }
+        while !self.is_backlogged() {
+            let Some(id) = self.table.pop_due(now) else { break };
+            self.do_due(now, id);
+        }
+        self.sleep.expect(self.table.next_due());
+    }
+
+    /// Writes the next datagram over what `datagram` held; says where it goes and which transport
+    /// sends it.
+    pub fn poll_transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<(u8, Transmit)> {
+        self.transports
+            .iter_mut()
+            .zip(0..)
+            .find_map(|(transport, number)| Some((number, transport.poll_transmit(now, datagram)?)))
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let transports = self.transports.iter().map(Transport::poll_timeout);
+        transports.fold(self.table.next_due(), earliest)
+    }
+
+    /// Whether so many events wait that the application must take some before more is read.
+    pub fn is_backlogged(&self) -> bool {
+        self.events.len() >= self.config.limits.events_max
+    }
+
+    /// All sessions: found by id, address or identity, enumerated, counted.
+    pub const fn sessions(&self) -> &Table {
+        &self.table
+    }
+
+    /// How the host was configured.
+    pub const fn config(&self) -> &HostConfig {
+        &self.config
+    }
+
+    /// The transports, numbered as given.
+    pub fn transports(&self) -> &[T] {
+        &self.transports
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> HostCounters {
+        HostCounters { slept: self.sleep.slept(), ..self.counters }
+    }
+
+    /// What the transports counted so far.
+    pub fn transport_counters(&self) -> Vec<Counter> {
+        self.transports.iter().flat_map(Transport::counters).collect()
+    }
+
+    /// Sets the tick that heartbeats and logins are answered with. Without it, it is the
+    /// milliseconds since the start of the clock.
+    pub const fn set_server_tick(&mut self, tick: i64) {
+        self.server_tick = Some(tick);
+    }
+
+    /// Sends a message to a session on the lane that the delivery policy names.
+    ///
+    /// # Errors
+    /// When the session is not logged in, or its transport does not take the message.
+    pub fn send(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        message: Outgoing<'_>,
+    ) -> Result<(), SendError> {
+        let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
+        let link = session.link.filter(|_| session.state == State::LoggedIn);
+        let link = link.ok_or(SendError::NotUp)?;
+        self.transports[usize::from(link.transport)].send(now, link.link, message)?;
+        session.sent.add(message.payload.len());
+        Ok(())
+    }
+
+    /// Ends a session and tells its peer why. Every other session is left alone.
+    ///
+    /// # Errors
+    /// When there is no such session.
+    pub fn close(&mut self, now: Time, id: SessionId, reason: Reason) -> Result<(), NoSession> {
+        self.table.by_id(id).ok_or(NoSession(id))?;
+        self.remove(now, id, reason);
+        Ok(())
+    }
+
+    /// Ends every session, telling each peer, and lets nobody in any more. May be called twice.
+    pub fn stop(&mut self, now: Time) {
+        self.is_stopped = true;
+        let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
+        for id in ids {
+            self.remove(now, id, Reason::Stopped);
+        }
+    }
+
+    /// Watches all sessions or one, beside the application's own queue. `None` when there are as
+    /// many observers as [`Limits::observers_max`](crate::Limits::observers_max) allows.
+    pub fn observe(&mut self, watch: Watch) -> Option<ObserverId> {
+        self.observers.add(watch)
+    }
+
+    /// The next event that an observer did not take yet.
+    pub fn poll_observed(&mut self, observer: ObserverId) -> Option<Event> {
+        self.observers.poll(observer)
+    }
+
+    /// How many events an observer lost because it took them too slowly.
+    pub fn observer_missed(&self, observer: ObserverId) -> u64 {
+        self.observers.missed(observer)
+    }
+
+    /// Ends an observation.
+    pub fn stop_observing(&mut self, observer: ObserverId) {
+        self.observers.remove(observer);
+    }
+
+    /// Puts `input` through a session's lifecycle and tells of what came of it.
+    fn step(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        input: Input,
+        reason: Option<Reason>,
+    ) -> Result<(), Misplaced> {
+        if let Some(event) = self.table.apply(now, id, input, reason)? {
+            self.observers.tell(&event);
+            self.events.push_back(HostEvent::Session(event));
+        }
+        Ok(())
+    }
+
+    /// The one way in which a session leaves the table.
+    fn remove(&mut self, now: Time, id: SessionId, reason: Reason) {
+        self.drop_link(now, id, farewell(&reason).as_ref());
+        let closed = self.step(now, id, Input::Close, Some(reason));
+        debug_assert!(closed.is_ok(), "every state can be closed");
+        if self.table.remove(id).is_some() {
+            self.counters.sessions_closed += 1;
+        }
+    }
+
+    /// Ends a session's link, if it has one, with a word to the peer.
+    fn drop_link(&mut self, now: Time, id: SessionId, farewell: Option<&Refusal>) {
+        if let Some(link) = self.table.detach(id) {
+            self.forget_link(link.transport, link.link);
+            self.transports[usize::from(link.transport)].close(now, link.link, farewell);
+        }
+    }
+
+    fn control(&mut self, now: Time, id: SessionId, control: &Control) -> Result<(), SendError> {
+        let link = self.table.by_id(id).and_then(Session::link).ok_or(SendError::NotUp)?;
+        self.transports[usize::from(link.transport)].control(now, link.link, control)
+    }
+
+    /// Sets the session's one timer to what it waits for next.
+    fn arm(&mut self, now: Time, id: SessionId) {
+        let amnesty = self.sleep.amnesty(now);
+        let next = self
+            .table
+            .by_id(id)
+            .and_then(|session| session.next_due_with_amnesty(&self.config.liveness, amnesty));
+        self.table.arm(now, id, next.map(|(at, _)| at));
+    }
+
+    fn tick(&self, now: Time) -> i64 {
+        self.server_tick.unwrap_or_else(|| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// What a peer is told of a reason; `None` is a plain good-bye.
+fn farewell(reason: &Reason) -> Option<Refusal> {
+    let (code, again) = match reason {
+        Reason::Refused(refusal) => return Some(refusal.clone()),
+        Reason::Evicted(text) => return Some(Refusal::new(RefusalCode::Evicted, text.clone())),
+        Reason::Superseded => (RefusalCode::Superseded, false),
+        Reason::LoginDeadline(_) => (RefusalCode::TooSlow, false),
+        Reason::Stopped => (RefusalCode::Stopping, true),
+        // The peer may have been heard of again a moment too late: it is welcome back.
+        Reason::Silence(_) => (RefusalCode::TooSlow, true),
+        _ => return None,
+    };
+    let refusal = Refusal::new(code, reason.to_string());
+    Some(if again { refusal.retry_after(std::time::Duration::ZERO) } else { refusal })
+}
+
+/// There is no session with this id (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSession(pub SessionId);
+
+impl std::fmt::Display for NoSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there is no session {}", self.0)
+    }
+}
+
+impl std::error::Error for NoSession {}

@@ -1,0 +1,272 @@
+//! One session: its state, what it knows of its peer, and what it waits for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::transport::Volume;
+use moorline_link::{Identity, LinkId, Reason, Time};
+
+use crate::clock_sync::{ClockSync, RoundTrip};
+use crate::event::{Event, SessionId};
+use crate::lifecycle::{Answer, EventKind, Input, Misplaced, State, answer};
+use crate::liveness::{LivenessPolicy, Phase};
+
+/// On which side of the relationship a session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It dials, logs in and sends heartbeats.
+    Client,
+    /// It is dialed, answers logins and heartbeats.
+    Host,
+}
+
+/// A link, and the one of a host's transports that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRef {
+    /// The transport, numbered in the order in which the host was given them.
+    pub transport: u8,
+    /// The link there.
+    pub link: LinkId,
+}
+
+/// One session, as its owner shows it. Whoever owns it (a [`Host`](crate::Host) or a
+/// [`Dialer`](crate::Dialer)) changes it; everyone else reads.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) side: Side,
+    pub(crate) state: State,
+    pub(crate) phase: Phase,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) link: Option<LinkRef>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) failure: Option<Reason>,
+    pub(crate) opened_at: Time,
+    pub(crate) heard_at: Time,
+    pub(crate) beat_sent_at: Option<Time>,
+    /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
+    pub(crate) until: Option<Time>,
+    pub(crate) round_trip: RoundTrip,
+    pub(crate) clock: ClockSync,
+    pub(crate) received: Volume,
+    pub(crate) sent: Volume,
+}
+
+/// What a session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Beat,
+    Degrade,
+    Silence,
+    LoginDeadline,
+    AttemptStart,
+    AttemptTimeout,
+    KeepExpired,
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// Something came on the link.
+    Traffic,
+    /// Something came that the session layer could use.
+    Accepted,
+}
+
+impl Session {
+    pub(crate) fn new(now: Time, id: SessionId, side: Side) -> Self {
+        Self {
+            id,
+            side,
+            state: State::Disconnected,
+            phase: Phase::Alive,
+            address: None,
+            link: None,
+            identity: None,
+            failure: None,
+            opened_at: now,
+            heard_at: now,
+            beat_sent_at: None,
+            until: None,
+            round_trip: RoundTrip::default(),
+            clock: ClockSync::default(),
+            received: Volume::default(),
+            sent: Volume::default(),
+        }
+    }
+
+    /// Its id; of no meaning to the peer.
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Where it stands.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// How well the peer is heard.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The peer's address; a hint that may change, and the last known one while there is no link.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whose session it is: claimed while a login is pending, confirmed from
+    /// [`LoggedIn`](State::LoggedIn) on.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Why it last failed, was lost or ended.
+    pub const fn failure(&self) -> Option<&Reason> {
+        self.failure.as_ref()
+    }
+
+    /// The link that carries it, if one does.
+    pub const fn link(&self) -> Option<LinkRef> {
+        self.link
+    }
+
+    /// When it began.
+    pub const fn opened_at(&self) -> Time {
+        self.opened_at
+    }
+
+    /// When the peer last gave a sign of life that counts.
+    pub const fn heard_at(&self) -> Time {
+        self.heard_at
+    }
+
+    /// When a heartbeat last left.
+    pub const fn beat_sent_at(&self) -> Option<Time> {
+        self.beat_sent_at
+    }
+
+    /// Round trips of heartbeats; measured on the client.
+    pub const fn round_trip(&self) -> &RoundTrip {
+        &self.round_trip
+    }
+
+    /// The host's clock; known on the client.
+    pub const fn clock(&self) -> &ClockSync {
+        &self.clock
+    }
+
+    /// Application messages that arrived and were accepted, with the bytes of their payloads.
+    pub const fn received(&self) -> Volume {
+        self.received
+    }
+
+    /// Application messages that were taken for sending, with the bytes of their payloads.
+    pub const fn sent(&self) -> Volume {
+        self.sent
+    }
+
+    /// When the next attempt is due (client), or until when the session is kept (host).
+    pub fn reconnect_at(&self) -> Option<Time> {
+        self.until.filter(|_| self.state == State::ReconnectPending)
+    }
+
+    /// Whether a heartbeat would be sent now.
+    pub fn can_send_beat(&self) -> bool {
+        self.side == Side::Client && self.state == State::LoggedIn
+    }
+
+    /// Puts `input` through the lifecycle table.
+    pub(crate) fn apply(
+        &mut self,
+        now: Time,
+        input: Input,
+        reason: Option<Reason>,
+    ) -> Result<Option<Event>, Misplaced> {
+        let from = self.state;
+        let (to, kind) = match answer(from, input) {
+            Answer::Go(to, kind) => (to, kind),
+            Answer::Tell(kind) => (from, kind),
+            Answer::Ignore => return Ok(None),
+            Answer::Refuse(misplaced) => return Err(misplaced),
+        };
+        self.state = to;
+        match kind {
+            EventKind::TransportConnected => self.heard_at = now,
+            EventKind::Degraded => self.phase = Phase::Degraded,
+            EventKind::HeartbeatSent => self.beat_sent_at = Some(now),
+            EventKind::LoginSucceeded => self.failure = None,
+            _ => {}
+        }
+        if from != to || kind == EventKind::Recovered {
+            self.phase = Phase::Alive;
+        }
+        if reason.is_some() {
+            self.failure.clone_from(&reason);
+        }
+        Ok(Some(Event { session: self.id, kind, from, to, at: now, reason }))
+    }
+
+    /// Notes a sign of life: before the login any traffic counts, after it only what was accepted.
+    /// Says whether this ends a degraded phase.
+    pub(crate) fn on_heard(&mut self, now: Time, sign: Sign) -> bool {
+        let counts = match self.state {
+            State::LoggedIn => sign == Sign::Accepted,
+            state => state.is_connected(),
+        };
+        if counts {
+            self.heard_at = self.heard_at.max(now);
+        }
+        counts && self.phase == Phase::Degraded
+    }
+
+    /// What it waits for next, and when.
+    pub(crate) fn next_due(&self, policy: &LivenessPolicy) -> Option<(Time, Due)> {
+        let silence = (self.heard_at + policy.timeout, Due::Silence);
+        let until = |due| self.until.map(|until| (until, due));
+        match (self.state, self.side) {
+            (State::TransportConnected | State::LoginPending, _) => {
+                Some(first(silence, until(Due::LoginDeadline)))
+            }
+            (State::LoggedIn, side) => {
+                let beat_at =
+                    self.beat_sent_at.map_or(self.heard_at, |at| at + policy.beat_interval);
+                let beat = (side == Side::Client).then_some((beat_at, Due::Beat));
+                let warning = (self.heard_at + policy.degraded_after, Due::Degrade);
+                let warning = (self.phase == Phase::Alive).then_some(warning);
+                Some(first(first(silence, warning), beat))
+            }
+            (State::LoginFailed, _) => until(Due::LoginDeadline),
+            (State::ReconnectPending, Side::Client) => until(Due::AttemptStart),
+            (State::ReconnectPending, Side::Host) => until(Due::KeepExpired),
+            (State::Reconnecting | State::Disconnected, Side::Client) => until(Due::AttemptTimeout),
+            (State::Reconnecting | State::Disconnected, Side::Host) | (State::TimedOut, _) => None,
+        }
+    }
+
+    /// What it waits for next while silence is held against ourselves until `amnesty`.
+    pub(crate) fn next_due_with_amnesty(
+        &self,
+        policy: &LivenessPolicy,
+        amnesty: Option<Time>,
+    ) -> Option<(Time, Due)> {
+        match (self.next_due(policy)?, amnesty) {
+            ((at, due @ (Due::Silence | Due::KeepExpired)), Some(amnesty)) => {
+                Some((at.max(amnesty), due))
+            }
+            (next, _) => Some(next),
+        }
+    }
+
+    /// How long until this session would be found dead if nothing more is heard.
+    pub(crate) fn silence_left(&self, now: Time, policy: &LivenessPolicy) -> Duration {
+        (self.heard_at + policy.timeout).since(now)
+    }
+}
+
+fn first(a: (Time, Due), b: Option<(Time, Due)>) -> (Time, Due) {
+    match b {
+        Some(b) if b.0 < a.0 => b,
+        _ => a,
+    }
+}

@@ -1,0 +1,243 @@
+//! All sessions of a host, found by id, by address and by identity.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use moorline_link::rng::{KeyedState, Rng};
+use moorline_link::slots::{SlotKey, Slots};
+use moorline_link::wheel::Wheel;
+use moorline_link::{Identity, Reason, Time};
+
+use crate::event::{Event, SessionId};
+use crate::lifecycle::{Input, Misplaced, State};
+use crate::session::{LinkRef, Session, Side};
+
+/// The session table. It keeps its indexes and counts true whatever happens to a session, so every
+/// change goes through it.
+#[derive(Debug)]
+pub struct Table {
+    sessions: Slots<Session>,
+    by_address: HashMap<SocketAddr, SessionId, KeyedState>,
+    by_identity: HashMap<Identity, Vec<SessionId>, KeyedState>,
+    linked_by_ip: HashMap<IpAddr, usize, KeyedState>,
+    counts: [usize; State::ALL.len()],
+    timers: Wheel,
+}
+
+impl Table {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        Self {
+            sessions: Slots::new(rng),
+            by_address: HashMap::with_hasher(KeyedState::new(rng)),
+            by_identity: HashMap::with_hasher(KeyedState::new(rng)),
+            linked_by_ip: HashMap::with_hasher(KeyedState::new(rng)),
+            counts: [0; State::ALL.len()],
+            timers: Wheel::new(),
+        }
+    }
+
+    /// How many sessions there are.
+    pub const fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is no session.
+    pub const fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The session with this id, unless it was removed.
+    pub fn by_id(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(key(id))
+    }
+
+    /// The newest session with a link to this address.
+    pub fn by_address(&self, address: SocketAddr) -> Option<&Session> {
+        self.by_id(*self.by_address.get(&address)?)
+    }
+
+    /// The sessions that are logged in as this identity or kept for it, the oldest first.
+    pub fn by_identity(&self, identity: &Identity) -> impl Iterator<Item = &Session> {
+        let ids = self.by_identity.get(identity).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.by_id(*id))
+    }
+
+    /// All sessions, in an order that means nothing but is always the same.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().map(|(_, session)| session)
+    }
+
+    /// How many sessions are in `state`; counted as they change, not when asked.
+    pub const fn count(&self, state: State) -> usize {
+        self.counts[state as usize]
+    }
+
+    /// How many sessions have a link to an address of this host or household.
+    pub(crate) fn linked_from(&self, ip: IpAddr) -> usize {
+        self.linked_by_ip.get(&ip).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn insert(&mut self, now: Time) -> SessionId {
+        self.counts[State::Disconnected as usize] += 1;
+        id(self.sessions.insert_with(|key| Session::new(now, id(key), Side::Host)))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(key(id))
+    }
+
+    /// Puts `input` through the lifecycle of one session.
+    pub(crate) fn apply(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        input: Input,
+        reason: Option<Reason>,
+    ) -> Result<Option<Event>, Misplaced> {
+        let session = self.sessions.get_mut(key(id)).ok_or(Misplaced::NotConnected)?;
+        let before = session.state;
+        let event = session.apply(now, input, reason)?;
+        self.counts[before as usize] -= 1;
+        self.counts[session.state as usize] += 1;
+        Ok(event)
+    }
+
+    /// Puts the session on a link that leads to `address`.
+    pub(crate) fn attach(&mut self, id: SessionId, link: LinkRef, address: SocketAddr) {
+        self.detach(id);
+        let Some(session) = self.sessions.get_mut(key(id)) else { return };
+        session.link = Some(link);
+        session.address = Some(address);
+        self.by_address.insert(address, id);
+        *self.linked_by_ip.entry(address.ip()).or_insert(0) += 1;
+    }
+
+    /// Takes the session off its link; the address it had stays readable.
+    pub(crate) fn detach(&mut self, id: SessionId) -> Option<LinkRef> {
+        let session = self.sessions.get_mut(key(id))?;
+        let link = session.link.take()?;
+        let address = session.address?;
+        if self.by_address.get(&address) == Some(&id) {
+            self.by_address.remove(&address);
+        }
+        if let Some(count) = self.linked_by_ip.get_mut(&address.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.linked_by_ip.remove(&address.ip());
+            }
+        }
+        Some(link)
+    }
+
+    /// Enters the session's identity into the index: from now on it is confirmed.
+    pub(crate) fn confirm_identity(&mut self, id: SessionId, identity: Identity) {
+        let Some(session) = self.sessions.get_mut(key(id)) else { return };
+        session.identity = Some(identity.clone());
+        let ids = self.by_identity.entry(identity).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+
+    /// Takes a session out of the table and every index.
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.detach(id);
+        self.timers.clear(key(id).index);
+        let session = self.sessions.remove(key(id))?;
+        self.counts[session.state as usize] -= 1;
+        if let Some(identity) = &session.identity
+            && let Some(ids) = self.by_identity.get_mut(identity)
+        {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_identity.remove(identity);
+            }
+        }
+        Some(session)
+    }
+
+    pub(crate) fn arm(&mut self, now: Time, id: SessionId, deadline: Option<Time>) {
+        match deadline {
+            Some(deadline) => self.timers.set(now, key(id).index, deadline),
+            None => self.timers.clear(key(id).index),
+        }
+    }
+
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<SessionId> {
+        let index = self.timers.pop_due(now)?;
+        self.sessions.key_at(index).map(id)
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        self.timers.next()
+    }
+}
+
+const fn id(key: SlotKey) -> SessionId {
+    SessionId((key.generation as u64) << 32 | key.index as u64)
+}
+
+const fn key(id: SessionId) -> SlotKey {
+    SlotKey { index: id.0 as u32, generation: (id.0 >> 32) as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use moorline_link::LinkId;
+
+    use super::*;
+
+    const NOW: Time = Time::ZERO;
+
+    fn linked(table: &mut Table, address: &str) -> SessionId {
+        let id = table.insert(NOW);
+        let link = LinkRef { transport: 0, link: LinkId(SlotKey { index: 0, generation: 0 }) };
+        table.attach(id, link, address.parse().expect("an address"));
+        table.apply(NOW, id, Input::TransportUp, None).expect("from disconnected");
+        id
+    }
+
+    #[test]
+    fn removing_one_session_leaves_the_other_queryable_and_unchanged() {
+        let mut table = Table::new(&mut Rng::new(1));
+        let name = Identity::new("same").expect("a name");
+        let one = linked(&mut table, "10.0.0.1:1");
+        let two = linked(&mut table, "10.0.0.1:2");
+        table.confirm_identity(one, name.clone());
+        table.confirm_identity(two, name.clone());
+        assert_eq!(table.linked_from("10.0.0.1".parse().expect("an address")), 2);
+
+        assert!(table.remove(one).is_some());
+        assert!(table.by_id(one).is_none() && table.remove(one).is_none());
+        assert!(table.by_address("10.0.0.1:1".parse().expect("an address")).is_none());
+        assert_eq!(table.by_identity(&name).map(Session::id).collect::<Vec<_>>(), [two]);
+        assert_eq!(table.by_id(two).expect("there").state(), State::TransportConnected);
+        assert_eq!(table.count(State::TransportConnected), 1);
+
+        table.remove(two);
+        assert!(table.is_empty() && table.by_identity.is_empty() && table.by_address.is_empty());
+        assert!(table.linked_by_ip.is_empty());
+        assert_eq!(table.counts, [0; 8]);
+    }
+
+    #[test]
+    fn an_id_is_not_given_again_when_its_place_is() {
+        let mut table = Table::new(&mut Rng::new(1));
+        let old = table.insert(NOW);
+        table.remove(old);
+        let new = table.insert(NOW);
+        assert_ne!(old, new);
+        assert!(table.by_id(old).is_none());
+    }
+
+    #[test]
+    fn an_address_names_the_newest_session_there() {
+        let mut table = Table::new(&mut Rng::new(1));
+        let old = linked(&mut table, "10.0.0.1:1");
+        let new = linked(&mut table, "10.0.0.1:1");
+        let address = "10.0.0.1:1".parse().expect("an address");
+        assert_eq!(table.by_address(address).map(Session::id), Some(new));
+        table.remove(old);
+        assert_eq!(table.by_address(address).map(Session::id), Some(new));
+    }
+}
