@@ -1,0 +1,98 @@
+//! What each system answers in its own way: receiving with word of truncation, and the errors that
+//! the standard library has no stable name for.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::UdpSocket;
+
+/// A datagram, as the system handed it over.
+pub(crate) enum Arrived {
+    /// It fit.
+    Whole { len: usize, from: SocketAddr },
+    /// It did not, and its end is lost. Some systems do not say where such a one came from.
+    Cut { from: Option<SocketAddr> },
+}
+
+#[cfg(unix)]
+pub(crate) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
+    use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
+
+    // The standard library cuts a datagram that is too long without a word; `recvmsg` tells.
+    let mut control = RecvAncillaryBuffer::default();
+    let message =
+        recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())?;
+    let from = message.address.and_then(|address| SocketAddr::try_from(address).ok());
+    if message.flags.contains(ReturnFlags::TRUNC) {
+        return Ok(Arrived::Cut { from });
+    }
+    let from = from.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Arrived::Whole { len: message.bytes, from })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
+    match socket.recv_from(buffer) {
+        Ok((len, from)) => Ok(Arrived::Whole { len, from }),
+        Err(error) if is_too_large(&error) => Ok(Arrived::Cut { from: None }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a queue between here and the wire is full, for the moment.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || is_any(error, &codes::NO_BUFFERS)
+}
+
+/// Whether the datagram is larger than the path, or on Windows the receiver's buffer, takes.
+pub(crate) fn is_too_large(error: &io::Error) -> bool {
+    is_any(error, &codes::TOO_LARGE)
+}
+
+/// Whether the machine does without IPv4 or IPv6, whichever was asked for.
+pub(crate) fn is_address_family_missing(error: &io::Error) -> bool {
+    is_any(error, &codes::NO_ADDRESS_FAMILY)
+}
+
+/// Whether the process or the machine has as many files open as it may have.
+pub(crate) fn is_too_many_open_files(error: &io::Error) -> bool {
+    is_any(error, &codes::TOO_MANY_FILES)
+}
+
+fn is_any(error: &io::Error, codes: &[i32]) -> bool {
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+#[cfg(unix)]
+mod codes {
+    use rustix::io::Errno;
+
+    pub(super) const NO_BUFFERS: [i32; 1] = [Errno::NOBUFS.raw_os_error()];
+    pub(super) const TOO_LARGE: [i32; 1] = [Errno::MSGSIZE.raw_os_error()];
+    pub(super) const NO_ADDRESS_FAMILY: [i32; 1] = [Errno::AFNOSUPPORT.raw_os_error()];
+    pub(super) const TOO_MANY_FILES: [i32; 2] =
+        [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
+}
+
+#[cfg(not(unix))]
+mod codes {
+    // Winsock's numbers: WSAENOBUFS, WSAEMSGSIZE, WSAEAFNOSUPPORT, WSAEMFILE.
+    pub(super) const NO_BUFFERS: [i32; 1] = [10055];
+    pub(super) const TOO_LARGE: [i32; 1] = [10040];
+    pub(super) const NO_ADDRESS_FAMILY: [i32; 1] = [10047];
+    pub(super) const TOO_MANY_FILES: [i32; 1] = [10024];
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_full_queue_has_two_names() {
+        assert!(is_full(&Errno::AGAIN.into()));
+        assert!(is_full(&Errno::NOBUFS.into()));
+        assert!(!is_full(&Errno::PERM.into()));
+    }
+}

@@ -1,0 +1,304 @@
+//! A few UDP sockets that are used and waited for together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::bind::{self, BindError, Bound};
+use crate::buffers::{BufferReport, BufferSizes};
+use crate::counters::Counters;
+use crate::os::{self, Arrived};
+use crate::wait::{Poller, Waker, Woken};
+
+/// How often one call tries again. What the network said of earlier datagrams is used up by being
+/// read, so whatever fails this often in a row is more than that.
+const ATTEMPTS_MAX: usize = 16;
+
+/// The longest sleep while a socket fails to receive: it may have something that is not told again,
+/// and trying at once would spin.
+const FAILING_SLEEP_MAX: Duration = Duration::from_millis(10);
+
+/// What [`Sockets::recv`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recv {
+    /// A datagram, which may be empty.
+    Datagram {
+        /// How many bytes of the buffer it takes.
+        len: usize,
+        /// Where it says that it comes from; a hint, not a proof.
+        from: SocketAddr,
+    },
+    /// A datagram longer than the buffer, which is lost. It cost a call like any other, so it
+    /// counts against whatever bounds the caller's loop.
+    Truncated {
+        /// Where it says that it comes from; not every system tells.
+        from: Option<SocketAddr>,
+    },
+    /// Nothing is there.
+    Empty,
+    /// The socket failed many times in a row; see [`Counters::receive_errors`]. Datagrams may wait
+    /// behind it: go on with the other sockets, and try again after the next [wait](Sockets::wait).
+    Trouble(io::ErrorKind),
+}
+
+/// What became of a datagram given to [`Sockets::send`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The system has it.
+    Yes,
+    /// The system's queues are full: keep it and try later, a millisecond or so. Waiting does not
+    /// tell when there is room again.
+    Full,
+    /// The system would not send it: it is lost, as if the network had lost it.
+    Lost,
+}
+
+/// A few UDP sockets, numbered from zero, that are used and waited for together.
+///
+/// Each costs one open file. Waiting costs one more and a waker another, both from the first time
+/// on; a program with a thousand clients that only polls never pays for them.
+#[derive(Debug)]
+pub struct Sockets {
+    poller: Option<Poller>,
+    sockets: Vec<Socket>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Socket {
+    bound: Bound,
+    inbox: Inbox,
+}
+
+/// What is known of a socket's queue. The system tells of a datagram only when it arrives, so a
+/// sleep must not begin while one is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inbox {
+    /// All that was told of has been received.
+    Read,
+    /// Something may be left.
+    Unread,
+    /// Something may be left, but receiving fails.
+    Failing,
+}
+
+impl Sockets {
+    /// Opens a socket for each address, in that order: all of them, or none. Port 0 takes any free
+    /// port, an IPv6 address takes IPv6 alone.
+    ///
+    /// # Errors
+    /// When one of them cannot be had. Those before it are closed again.
+    pub fn bind(addresses: &[SocketAddr], buffers: BufferSizes) -> Result<Self, BindError> {
+        let open = |&address| {
+            let bound = bind::open(address, buffers)?;
+            Ok(Socket { bound, inbox: Inbox::Read })
+        };
+        let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { poller: None, sockets, counters: Counters::default() })
+    }
+
+    /// How many sockets there are.
+    #[must_use]
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// The address of a socket, with its real port.
+    ///
+    /// # Panics
+    /// When there is no such socket.
+    #[must_use]
+    pub fn local_addr(&self, index: usize) -> SocketAddr {
+        self.sockets[index].bound.buffers.local
+    }
+
+    /// Takes the next datagram that arrived, without waiting. A buffer of 65,535 bytes holds every
+    /// datagram; one that is sized for a protocol turns larger ones into
+    /// [`Truncated`](Recv::Truncated).
+    ///
+    /// # Panics
+    /// When there is no such socket.
+    pub fn recv(&mut self, index: usize, buffer: &mut [u8]) -> Recv {
+        let socket = &mut self.sockets[index];
+        let mut failure = io::ErrorKind::Interrupted;
+        for _ in 0..ATTEMPTS_MAX {
+            match os::receive(&socket.bound.io, buffer) {
+                Ok(Arrived::Whole { len, from }) => {
+                    socket.inbox = Inbox::Unread;
+                    self.counters.received += 1;
+                    self.counters.received_bytes += len as u64;
+                    return Recv::Datagram { len, from };
+                }
+                Ok(Arrived::Cut { from }) => {
+                    socket.inbox = Inbox::Unread;
+                    self.counters.truncated += 1;
+                    return Recv::Truncated { from };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    socket.inbox = Inbox::Read;
+                    return Recv::Empty;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.counters.receive_errors.count(&error);
+                    failure = error.kind();
+                }
+            }
+        }
+        socket.inbox = Inbox::Failing;
+        Recv::Trouble(failure)
+    }
+
+    /// Sends a datagram, without waiting.
+    ///
+    /// # Panics
+    /// When there is no such socket.
+    pub fn send(&mut self, index: usize, to: SocketAddr, datagram: &[u8]) -> Sent {
+        let socket = &self.sockets[index].bound.io;
+        for _ in 0..ATTEMPTS_MAX {
+            match socket.send_to(datagram, to) {
+                Ok(_) => {
+                    self.counters.sent += 1;
+                    self.counters.sent_bytes += datagram.len() as u64;
+                    return Sent::Yes;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if os::is_full(&error) => break,
+                Err(error) => {
+                    self.counters.send_errors.count(&error);
+                    return Sent::Lost;
+                }
+            }
+        }
+        self.counters.send_would_block += 1;
+        Sent::Full
+    }
+
+    /// Sleeps until a socket has something to receive, a [`Waker`] calls, or `timeout` is over; for
+    /// as long as it takes, if there is none. Returns at once while a socket was left before it was
+    /// [`Empty`](Recv::Empty), and may return early: on a signal, and once an hour. A timeout is
+    /// rounded up to the next millisecond.
+    ///
+    /// # Errors
+    /// When the system cannot wait, which is so when no more files may be opened at the first wait.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Woken> {
+        let has = |state| self.sockets.iter().any(|socket| socket.inbox == state);
+        let (unread, failing) = (has(Inbox::Unread), has(Inbox::Failing));
+        let timeout = if unread {
+            // The sleep takes what the system has to tell all the same, so that a busy socket hides
+            // neither the others nor the waker.
+            Some(Duration::ZERO)
+        } else if failing {
+            Some(timeout.map_or(FAILING_SLEEP_MAX, |timeout| timeout.min(FAILING_SLEEP_MAX)))
+        } else {
+            timeout
+        };
+        let (poller, sockets) = self.poller()?;
+        let mut woken = poller.sleep(timeout, |index| sockets[index].inbox = Inbox::Unread)?;
+        woken.readable |= unread || failing;
+        Ok(woken)
+    }
+
+    /// What another thread ends a [`wait`](Self::wait) with. Every waker ends the same waits.
+    ///
+    /// # Errors
+    /// When no more files may be opened.
+    pub fn waker(&mut self) -> io::Result<Waker> {
+        self.poller()?.0.waker()
+    }
+
+    /// What happened so far, on all sockets together.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The kernel's queues of each socket, in order.
+    pub fn buffer_report(&self) -> impl Iterator<Item = &BufferReport> {
+        self.sockets.iter().map(|socket| &socket.bound.buffers)
+    }
+
+    fn poller(&mut self) -> io::Result<(&mut Poller, &mut [Socket])> {
+        let poller = match self.poller.take() {
+            Some(poller) => poller,
+            None => Poller::new(self.sockets.iter_mut().map(|socket| &mut socket.bound.io))?,
+        };
+        Ok((self.poller.insert(poller), &mut self.sockets))
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    /// A socket whose peer is gone: every datagram to it comes back as an ICMP error, which the
+    /// system reports because the socket is connected.
+    fn with_a_dead_peer() -> (Sockets, SocketAddr) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Not the address that other tests are on: one of them could be given the closed port.
+        let peer = SocketAddr::from(([127, 0, 0, 2], 0));
+        let peer = UdpSocket::bind(peer).unwrap().local_addr().unwrap();
+        let sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
+        sockets.sockets[0].bound.io.connect(peer).unwrap();
+        (sockets, peer)
+    }
+
+    #[test]
+    fn what_icmp_says_is_counted_and_receiving_goes_on() {
+        let (mut sockets, peer) = with_a_dead_peer();
+        assert_eq!(sockets.send(0, peer, b"anyone?"), Sent::Yes);
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+        assert_eq!(sockets.counters().receive_errors.refused, 1);
+
+        let back = UdpSocket::bind(peer).unwrap();
+        back.send_to(b"here", sockets.local_addr(0)).unwrap();
+        sockets.wait(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 4, from: peer });
+    }
+
+    #[test]
+    fn a_send_that_the_system_refuses_is_loss_by_its_cause() {
+        let (mut sockets, peer) = with_a_dead_peer();
+        assert_eq!(sockets.send(0, peer, b"anyone?"), Sent::Yes);
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        assert_eq!(sockets.send(0, peer, b"anyone?"), Sent::Lost, "the first one's ICMP error");
+        assert_eq!(sockets.send(0, peer, &vec![0; 70_000]), Sent::Lost);
+        let Counters { sent, send_errors, .. } = sockets.counters();
+        assert_eq!((sent, send_errors.refused, send_errors.too_large), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_failing_socket_is_tried_again_after_a_pause_and_never_slept_over() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
+        sockets.sockets[0].inbox = Inbox::Failing;
+        let before = std::time::Instant::now();
+        assert!(sockets.wait(None).unwrap().readable);
+        assert!(before.elapsed() >= FAILING_SLEEP_MAX);
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+        assert_eq!(sockets.wait(Some(Duration::ZERO)).unwrap(), Woken::default());
+    }
+
+    #[test]
+    fn a_socket_that_receives_again_fails_no_longer_and_is_read_to_its_end() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
+        sockets.send(0, sockets.local_addr(0), b"to myself");
+        sockets.sockets[0].inbox = Inbox::Failing;
+        assert!(matches!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { .. }));
+        assert_eq!(sockets.sockets[0].inbox, Inbox::Unread);
+    }
+
+    #[test]
+    fn no_file_is_opened_for_waiting_before_the_first_wait() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
+        let to = sockets.local_addr(0);
+        assert_eq!(sockets.send(0, to, b"to myself"), Sent::Yes);
+        assert!(matches!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { .. }));
+        assert!(sockets.poller.is_none());
+    }
+}
