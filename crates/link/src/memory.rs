@@ -68,7 +68,8 @@ impl Memory {
             dialing: Vec::new(),
             events: VecDeque::new(),
             outbox: VecDeque::new(),
-            next_conversation: 1,
+            // A peer that is started again must not be taken for the one it was.
+            next_conversation: rng.next_u64() as u32,
             dropped: 0,
         }
     }

@@ -81,9 +81,10 @@ impl ReconnectPolicy {
 
     /// The longest wait before attempt number `attempt`, counted from zero.
     fn delay_longest(&self, attempt: u32) -> Duration {
-        let growth = f64::from(self.factor).powi(i32::try_from(attempt.min(1_000)).unwrap_or(0));
-        let seconds = self.first_delay.as_secs_f64() * growth;
-        Duration::from_secs_f64(seconds.min(self.delay_max.as_secs_f64()))
+        let growth = f64::from(self.factor).powi(i32::try_from(attempt).unwrap_or(i32::MAX));
+        let seconds = self.first_delay.as_secs_f64() * growth.min(f64::MAX);
+        // What is no duration has grown beyond the longest there is.
+        Duration::try_from_secs_f64(seconds).map_or(self.delay_max, |wait| wait.min(self.delay_max))
     }
 }
 
@@ -149,6 +150,14 @@ mod tests {
             .map(Time::as_millis)
             .collect();
         assert_eq!(waits, [1_000, 2_000, 4_000, 5_000, 5_000]);
+    }
+
+    #[test]
+    fn waits_without_a_longest_grow_until_the_end_of_time() {
+        let endless = ReconnectPolicy { delay_max: Duration::MAX, ..ReconnectPolicy::default() };
+        assert_eq!(endless.delay_longest(u32::MAX), Duration::MAX);
+        let at_once = ReconnectPolicy { first_delay: Duration::ZERO, ..endless };
+        assert_eq!(at_once.delay_longest(u32::MAX), Duration::ZERO);
     }
 
     #[test]
