@@ -112,6 +112,8 @@ pub struct Dialer<T> {
     rng: Rng,
     events: VecDeque<DialerEvent>,
     sleep: SleepWatch,
+    /// When what the transport had to tell was left there because of the backlog.
+    left_behind_at: Option<Time>,
     counters: DialerCounters,
     wants_fresh_ports: bool,
 }
@@ -140,6 +142,7 @@ impl<T: Transport> Dialer<T> {
             rng,
             events: VecDeque::new(),
             sleep: SleepWatch::default(),
+            left_behind_at: None,
             counters: DialerCounters::default(),
             wants_fresh_ports: false,
         })
@@ -169,6 +172,7 @@ impl<T: Transport> Dialer<T> {
         if self.session.state != State::ReconnectPending {
             self.step(now, Input::Schedule, None)?;
         }
+        self.abandon(now);
         self.session.until = Some(now);
         self.do_due(now);
         Ok(())
@@ -214,11 +218,13 @@ impl<T: Transport> Dialer<T> {
 
     /// The time is `now`: does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.sleep.wake(now, &self.config.liveness);
+        if !self.is_backlogged() {
+            self.sleep.wake(now, self.next_due().map(|(at, _)| at), &self.config.liveness);
+        }
+        self.left_behind_at = None;
         self.transport.handle_timeout(now);
         self.take_link_events(now);
         self.do_due(now);
-        self.sleep.expect(self.next_due(now).map(|(at, _)| at));
     }
 
     /// Writes the next datagram over what `datagram` held, and says where it goes.
@@ -231,10 +237,11 @@ impl<T: Transport> Dialer<T> {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next. While events are
+    /// backlogged, the session waits for the application and not for the time.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let session = self.session.next_due(&self.config.liveness).map(|(at, _)| at);
-        earliest(session, self.transport.poll_timeout())
+        let own = earliest(self.next_due().map(|(at, _)| at), self.left_behind_at);
+        earliest(own.filter(|_| !self.is_backlogged()), self.transport.poll_timeout())
     }
 
     /// Whether so many events wait that the application must take some before more is read.
@@ -308,9 +315,10 @@ impl<T: Transport> Dialer<T> {
 
     fn take_link_events(&mut self, now: Time) {
         while !self.is_backlogged() {
-            let Some(event) = self.transport.poll_event() else { break };
+            let Some(event) = self.transport.poll_event() else { return };
             self.on_link_event(now, event);
         }
+        self.left_behind_at = Some(now);
     }
 
     fn on_link_event(&mut self, now: Time, event: LinkEvent) {
@@ -343,6 +351,7 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn on_control(&mut self, now: Time, control: Control) {
+        self.on_heard(now, Sign::Traffic);
         match control {
             Control::LoginAccepted { server_tick, payload } => {
                 if self.step(now, Input::LoginOk, None).is_err() {
@@ -387,12 +396,10 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn on_message(&mut self, now: Time, message: Message) {
+        self.on_heard(now, Sign::Traffic);
         let Message { kind, payload } = message;
         match self.config.delivery.lane(kind) {
-            Err(_) => {
-                self.counters.unknown_kinds += 1;
-                self.on_heard(now, Sign::Traffic);
-            }
+            Err(_) => self.counters.unknown_kinds += 1,
             Ok(_) if self.session.state != State::LoggedIn => self.counters.misplaced += 1,
             Ok(lane) => {
                 self.session.received.add(payload.len());
@@ -448,13 +455,14 @@ impl<T: Transport> Dialer<T> {
         }
     }
 
-    fn next_due(&self, now: Time) -> Option<(Time, Due)> {
-        self.session.next_due_with_amnesty(&self.config.liveness, self.sleep.amnesty(now))
+    fn next_due(&self) -> Option<(Time, Due)> {
+        self.session.next_due(&self.config.liveness, self.sleep.awake_since())
     }
 
     /// Bounded: each round moves the session's next deadline into the future, or ends it.
     fn do_due(&mut self, now: Time) {
-        while let Some((_, due)) = self.next_due(now).filter(|(at, _)| *at <= now) {
+        while !self.is_backlogged() {
+            let Some((_, due)) = self.next_due().filter(|(at, _)| *at <= now) else { break };
             self.on_due(now, due);
         }
     }

@@ -35,7 +35,7 @@ impl Default for LivenessPolicy {
 impl LivenessPolicy {
     /// A policy with this beat and timeout; the warning comes at two thirds of the timeout.
     pub fn new(beat_interval: Duration, timeout: Duration) -> Self {
-        let degraded_after = (timeout * 2 / 3).max(beat_interval);
+        let degraded_after = (timeout / 3 * 2).max(beat_interval);
         Self { beat_interval, degraded_after, timeout, ..Self::default() }
     }
 
@@ -69,32 +69,25 @@ pub enum Phase {
     Degraded,
 }
 
-/// Notices that this process itself was not running: it woke far later than it had asked to.
+/// Notices that this process itself was not running: it is back far later than it had asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SleepWatch {
-    wake_at: Option<Time>,
-    amnesty_until: Time,
+    awake_since: Option<Time>,
     slept: u64,
 }
 
 impl SleepWatch {
-    /// The driver will be back at `deadline` at the latest.
-    pub(crate) fn expect(&mut self, deadline: Option<Time>) {
-        self.wake_at = deadline;
-    }
-
-    /// The driver is back. After a sleep, nobody is declared dead for one timeout.
-    pub(crate) fn wake(&mut self, now: Time, policy: &LivenessPolicy) {
-        let late = self.wake_at.take().map_or(Duration::ZERO, |wake_at| now.since(wake_at));
-        if late > policy.sleep_tolerance {
-            self.amnesty_until = now + policy.timeout;
+    /// The driver is back, and was asked to be back at `due`.
+    pub(crate) fn wake(&mut self, now: Time, due: Option<Time>, policy: &LivenessPolicy) {
+        if due.is_some_and(|due| now.since(due) > policy.sleep_tolerance) {
+            self.awake_since = Some(now);
             self.slept = self.slept.saturating_add(1);
         }
     }
 
-    /// Until when silence is held against ourselves, if that is still to come.
-    pub(crate) fn amnesty(&self, now: Time) -> Option<Time> {
-        (self.amnesty_until > now).then_some(self.amnesty_until)
+    /// The end of the last sleep. Silence from before it is held against ourselves.
+    pub(crate) const fn awake_since(&self) -> Option<Time> {
+        self.awake_since
     }
 
     /// How often this process was found to have slept.
@@ -124,19 +117,14 @@ mod tests {
     fn only_being_late_for_an_own_deadline_counts_as_sleep() {
         let policy = LivenessPolicy::default();
         let mut watch = SleepWatch::default();
-        watch.expect(None);
-        watch.wake(Time::from_millis(60_000), &policy);
+        watch.wake(Time::from_millis(60_000), None, &policy);
         assert_eq!(watch.slept(), 0, "nothing was due, so waking late is no sleep");
 
-        watch.expect(Some(Time::from_millis(61_000)));
-        watch.wake(Time::from_millis(62_000), &policy);
-        assert_eq!(watch.slept(), 0, "within the tolerance");
+        watch.wake(Time::from_millis(62_000), Some(Time::from_millis(61_000)), &policy);
+        assert_eq!((watch.slept(), watch.awake_since()), (0, None), "within the tolerance");
 
-        watch.expect(Some(Time::from_millis(63_000)));
         let now = Time::from_millis(93_000);
-        watch.wake(now, &policy);
-        assert_eq!(watch.slept(), 1);
-        assert_eq!(watch.amnesty(now), Some(now + policy.timeout));
-        assert_eq!(watch.amnesty(now + policy.timeout), None);
+        watch.wake(now, Some(Time::from_millis(63_000)), &policy);
+        assert_eq!((watch.slept(), watch.awake_since()), (1, Some(now)));
     }
 }

@@ -220,41 +220,37 @@ impl Session {
         counts && self.phase == Phase::Degraded
     }
 
-    /// What it waits for next, and when.
-    pub(crate) fn next_due(&self, policy: &LivenessPolicy) -> Option<(Time, Due)> {
-        let silence = (self.heard_at + policy.timeout, Due::Silence);
+    /// What it waits for next, and when. A process that slept, and is awake since `awake_since`,
+    /// could hear nobody: its peers have a whole timeout from there.
+    pub(crate) fn next_due(
+        &self,
+        policy: &LivenessPolicy,
+        awake_since: Option<Time>,
+    ) -> Option<(Time, Due)> {
+        let heard_at = awake_since.map_or(self.heard_at, |since| self.heard_at.max(since));
+        let silence = (heard_at + policy.timeout, Due::Silence);
         let until = |due| self.until.map(|until| (until, due));
+        let until_fair = |due| {
+            let fair = awake_since.map(|since| since + policy.timeout);
+            self.until.map(|until| (fair.map_or(until, |fair| until.max(fair)), due))
+        };
         match (self.state, self.side) {
             (State::TransportConnected | State::LoginPending, _) => {
-                Some(first(silence, until(Due::LoginDeadline)))
+                Some(first(silence, until_fair(Due::LoginDeadline)))
             }
             (State::LoggedIn, side) => {
                 let beat_at =
                     self.beat_sent_at.map_or(self.heard_at, |at| at + policy.beat_interval);
                 let beat = (side == Side::Client).then_some((beat_at, Due::Beat));
-                let warning = (self.heard_at + policy.degraded_after, Due::Degrade);
+                let warning = (heard_at + policy.degraded_after, Due::Degrade);
                 let warning = (self.phase == Phase::Alive).then_some(warning);
                 Some(first(first(silence, warning), beat))
             }
-            (State::LoginFailed, _) => until(Due::LoginDeadline),
+            (State::LoginFailed, _) => until_fair(Due::LoginDeadline),
             (State::ReconnectPending, Side::Client) => until(Due::AttemptStart),
-            (State::ReconnectPending, Side::Host) => until(Due::KeepExpired),
+            (State::ReconnectPending, Side::Host) => until_fair(Due::KeepExpired),
             (State::Reconnecting | State::Disconnected, Side::Client) => until(Due::AttemptTimeout),
             (State::Reconnecting | State::Disconnected, Side::Host) | (State::TimedOut, _) => None,
-        }
-    }
-
-    /// What it waits for next while silence is held against ourselves until `amnesty`.
-    pub(crate) fn next_due_with_amnesty(
-        &self,
-        policy: &LivenessPolicy,
-        amnesty: Option<Time>,
-    ) -> Option<(Time, Due)> {
-        match (self.next_due(policy)?, amnesty) {
-            ((at, due @ (Due::Silence | Due::KeepExpired)), Some(amnesty)) => {
-                Some((at.max(amnesty), due))
-            }
-            (next, _) => Some(next),
         }
     }
 

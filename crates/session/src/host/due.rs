@@ -10,12 +10,8 @@ use crate::session::Due;
 impl<T: Transport> Host<T> {
     /// A session's timer fired: does what is due, or only moves the timer on.
     pub(super) fn do_due(&mut self, now: Time, id: SessionId) {
-        let amnesty = self.sleep.amnesty(now);
-        let Some(session) = self.table.by_id(id) else { return };
-        let next = session.next_due_with_amnesty(&self.config.liveness, amnesty);
-        match next {
-            Some((at, due)) if at <= now => self.on_due(now, id, due),
-            _ => {}
+        if let Some((_, due)) = self.next_due(id).filter(|(at, _)| *at <= now) {
+            self.on_due(now, id, due);
         }
         self.arm(now, id);
     }

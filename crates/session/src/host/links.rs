@@ -18,9 +18,10 @@ impl<T: Transport> Host<T> {
     /// Takes what a transport has to tell, as long as there is room for what comes of it.
     pub(super) fn take_link_events(&mut self, now: Time, transport: u8) {
         while !self.is_backlogged() {
-            let Some(event) = self.transports[usize::from(transport)].poll_event() else { break };
+            let Some(event) = self.transports[usize::from(transport)].poll_event() else { return };
             self.on_link_event(now, transport, event);
         }
+        self.left_behind_at = Some(now);
     }
 
     fn on_link_event(&mut self, now: Time, transport: u8, event: LinkEvent) {
@@ -61,26 +62,37 @@ impl<T: Transport> Host<T> {
     }
 
     fn on_asked(&mut self, now: Time, transport: u8, link: LinkId, address: SocketAddr) {
-        let limits = &self.config.limits;
-        let refusal = if self.is_stopped {
-            Some(Refusal::new(RefusalCode::Stopping, "the host is stopping"))
-        } else if self.table.len() >= limits.sessions_max {
-            self.counters.refused_full += 1;
-            Some(Refusal::new(RefusalCode::Full, "the host is full"))
-        } else if self.table.linked_from(address.ip()) >= limits.sessions_per_address_max {
-            self.counters.refused_address += 1;
-            Some(Refusal::new(RefusalCode::Full, "too many sessions from this address"))
-        } else {
-            None
-        };
+        let refusal = self.turn_away(address);
         let carrier = &mut self.transports[usize::from(transport)];
         match refusal {
-            Some(refusal) => carrier.refuse(now, link, &refusal.retry_after(FULL_RETRY_AFTER)),
+            Some(refusal) => carrier.refuse(now, link, &refusal),
             None => carrier.accept(now, link),
         }
     }
 
+    /// Whether there is no room for one more from `address`, and what they are told.
+    fn turn_away(&mut self, address: SocketAddr) -> Option<Refusal> {
+        let limits = &self.config.limits;
+        let refusal = if self.is_stopped {
+            Refusal::new(RefusalCode::Stopping, "the host is stopping")
+        } else if self.table.len() >= limits.sessions_max {
+            self.counters.refused_full += 1;
+            Refusal::new(RefusalCode::Full, "the host is full")
+        } else if self.table.linked_from(address.ip()) >= limits.sessions_per_address_max {
+            self.counters.refused_address += 1;
+            Refusal::new(RefusalCode::Full, "too many sessions from this address")
+        } else {
+            return None;
+        };
+        Some(refusal.retry_after(FULL_RETRY_AFTER))
+    }
+
     fn on_up(&mut self, now: Time, link: LinkRef, address: SocketAddr) {
+        // Others may have come in, or the host may have stopped, since this one was accepted.
+        if let Some(refusal) = self.turn_away(address) {
+            self.transports[usize::from(link.transport)].close(now, link.link, Some(&refusal));
+            return;
+        }
         let id = self.table.insert(now);
         self.table.attach(id, link, address);
         let sessions = &mut self.on_link[usize::from(link.transport)];
@@ -101,7 +113,7 @@ impl<T: Transport> Host<T> {
     fn on_control(&mut self, now: Time, id: SessionId, control: Control) {
         match control {
             Control::Login { identity, payload } => {
-                self.on_heard(now, id, Sign::Accepted);
+                self.on_heard(now, id, Sign::Traffic);
                 self.on_login(now, id, &identity, payload);
             }
             Control::Beat { beat } => {
@@ -119,7 +131,10 @@ impl<T: Transport> Host<T> {
             }
             Control::LoginAccepted { .. }
             | Control::LoginRefused(_)
-            | Control::BeatAnswer { .. } => self.counters.controls_misplaced += 1,
+            | Control::BeatAnswer { .. } => {
+                self.counters.controls_misplaced += 1;
+                self.on_heard(now, id, Sign::Traffic);
+            }
         }
     }
 

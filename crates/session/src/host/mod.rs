@@ -19,7 +19,7 @@ use crate::config::{ConfigError, HostConfig};
 use crate::event::{Event, ObserverId, Observers, SessionId, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
-use crate::session::Session;
+use crate::session::{Due, Session};
 use crate::table::Table;
 
 /// What a host tells its application, in the order in which it happened.
@@ -98,6 +98,9 @@ pub struct Host<T> {
     events: VecDeque<HostEvent>,
     observers: Observers,
     sleep: SleepWatch,
+    /// When what a transport had to tell was left there because of the backlog: it is due again as
+    /// soon as there is room, and no datagram may come to remind us.
+    left_behind_at: Option<Time>,
     counters: HostCounters,
     /// The tick that heartbeats are answered with, where the application sets one.
     server_tick: Option<i64>,
@@ -121,6 +124,7 @@ impl<T: Transport> Host<T> {
             events: VecDeque::new(),
             observers: Observers::new(observers_max, len_max),
             sleep: SleepWatch::default(),
+            left_behind_at: None,
             counters: HostCounters::default(),
             server_tick: None,
             is_stopped: false,
@@ -144,7 +148,10 @@ impl<T: Transport> Host<T> {
 
     /// The time is `now`: does what is due, and nothing for sessions that wait.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.sleep.wake(now, &self.config.liveness);
+        if !self.is_backlogged() {
+            self.sleep.wake(now, self.table.next_due(), &self.config.liveness);
+        }
+        self.left_behind_at = None;
         for transport in 0..self.transports.len() {
             self.transports[transport].handle_timeout(now);
             self.take_link_events(now, transport as u8);
@@ -153,7 +160,6 @@ impl<T: Transport> Host<T> {
             let Some(id) = self.table.pop_due(now) else { break };
             self.do_due(now, id);
         }
-        self.sleep.expect(self.table.next_due());
     }
 
     /// Writes the next datagram over what `datagram` held; says where it goes and which transport
@@ -170,10 +176,12 @@ impl<T: Transport> Host<T> {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next. While events are
+    /// backlogged, sessions wait for the application and not for the time.
     pub fn poll_timeout(&self) -> Option<Time> {
+        let own = earliest(self.table.next_due(), self.left_behind_at);
         let transports = self.transports.iter().map(Transport::poll_timeout);
-        transports.fold(self.table.next_due(), earliest)
+        transports.fold(own.filter(|_| !self.is_backlogged()), earliest)
     }
 
     /// Whether so many events wait that the application must take some before more is read.
@@ -310,12 +318,12 @@ impl<T: Transport> Host<T> {
 
     /// Sets the session's one timer to what it waits for next.
     fn arm(&mut self, now: Time, id: SessionId) {
-        let amnesty = self.sleep.amnesty(now);
-        let next = self
-            .table
-            .by_id(id)
-            .and_then(|session| session.next_due_with_amnesty(&self.config.liveness, amnesty));
-        self.table.arm(now, id, next.map(|(at, _)| at));
+        let deadline = self.next_due(id).map(|(at, _)| at);
+        self.table.arm(now, id, deadline);
+    }
+
+    fn next_due(&self, id: SessionId) -> Option<(Time, Due)> {
+        self.table.by_id(id)?.next_due(&self.config.liveness, self.sleep.awake_since())
     }
 
     fn tick(&self, now: Time) -> i64 {
