@@ -2,16 +2,17 @@
 
 use std::error::Error;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 /// Who a session belongs to, in bytes that the application chose: at least one, at most
 /// [`Identity::LEN_MAX`].
 ///
 /// It displays escaped, so that a hostile name can neither forge a log line nor colour a terminal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity(Box<[u8]>);
+pub struct Identity(Arc<[u8]>);
 
 impl Identity {
-    /// The longest identity in bytes; each session keeps its own copy.
+    /// The longest identity in bytes. A clone shares them.
     pub const LEN_MAX: usize = 64;
 
     /// An identity of the application's choosing.

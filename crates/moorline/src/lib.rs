@@ -1,1 +1,72 @@
-//! To be written.
+//! Sessions for real-time programs over UDP.
+//!
+//! A *session* is the relationship between a user and a host. It logs in, stays alive, gets lost,
+//! comes back and ends, and everything about that can be observed, session by session. A
+//! [`Server`] has very many of them, a [`Client`] has one; both live by the same
+//! [lifecycle](moorline_session::lifecycle) and are used in the same way: call `poll_until` in a
+//! loop and look at what happened.
+//!
+//! ```
+//! use std::time::Duration;
+//! use moorline::{Client, ClientConfig, ClientEvent, Lane, Server, ServerConfig, ServerEvent};
+//!
+//! const CHAT: u16 = 100;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ServerConfig::kcp_plaintext_unauthenticated("127.0.0.1:0".parse()?);
+//! let mut server = Server::bind(config.with_kind(CHAT, Lane::ReliableOrdered))?;
+//! let config = ClientConfig::kcp_plaintext_unauthenticated("ann");
+//! let config = config.with_kind(CHAT, Lane::ReliableOrdered);
+//! let mut client = Client::connect(server.local_addresses()[0], config)?;
+//!
+//! let echo = loop {
+//!     match server.poll_for(Duration::from_millis(1)) {
+//!         Some(ServerEvent::Login(request)) => request.accept(),
+//!         Some(ServerEvent::Message { session, message }) => {
+//!             server.send_bytes(session, message.kind, 0, &message.payload)?;
+//!         }
+//!         _ => {}
+//!     }
+//!     match client.poll_for(Duration::from_millis(1)) {
+//!         Some(ClientEvent::Welcome { .. }) => client.send_bytes(CHAT, 0, b"hello")?,
+//!         Some(ClientEvent::Message(message)) => break message.payload,
+//!         _ => {}
+//!     }
+//! };
+//! assert_eq!(echo, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Messages are bytes with a kind, as above, or typed: see [`Message`] and [`Router`]. What a peer
+//! may cost is set in [`Limits`]; when it counts as gone in [`LivenessPolicy`]; when a client tries
+//! again in [`ReconnectPolicy`].
+//!
+//! The modules, each using only those before it: `clock`, `message`, `router`, `config`, `login`,
+//! [`kcp`], `pipe`, `server`, `client` and `snapshot`.
+
+mod client;
+mod clock;
+mod config;
+pub mod kcp;
+mod login;
+mod message;
+mod pipe;
+mod router;
+mod server;
+mod snapshot;
+
+pub use client::{Client, ClientEvent};
+pub use config::{Carrier, ClientConfig, Listener, SendError, ServerConfig, StartError};
+pub use login::LoginRequest;
+pub use message::{DecodeError, DeliverMessage, Incoming, Message};
+pub use moorline_kcp::{KcpConfig, SyncPort};
+pub use moorline_link::{Delivery, Identity, Lane, Reason, Refusal, RefusalCode, Time};
+pub use moorline_session::{
+    ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, HostCounters, Jitter,
+    Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase, ReconnectMode,
+    ReconnectPolicy, Session, SessionId, State, Table, Watch,
+};
+pub use moorline_udp::{BufferSizes, Waker};
+pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};
+pub use server::{Broadcast, Server, ServerEvent};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 
-use moorline_link::{Reason, Time};
+use moorline_link::{Identity, Reason, Time};
 
 use crate::lifecycle::{EventKind, State};
 
@@ -40,12 +41,19 @@ pub struct Event {
     pub at: Time,
     /// Why, where there is a cause to name.
     pub reason: Option<Reason>,
+    /// Whose session it is, as far as that is known.
+    pub identity: Option<Identity>,
+    /// Where the peer is, or was last.
+    pub address: Option<SocketAddr>,
 }
 
-/// `12.345s 0011223344556677 LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)`
+/// `12.345s 0011223344556677 ann LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)`
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.at, self.session)?;
+        if let Some(identity) = &self.identity {
+            write!(f, "{identity} ")?;
+        }
         if self.from == self.to {
             write!(f, "{}: {:?}", self.to, self.kind)?;
         } else {

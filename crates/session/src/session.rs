@@ -204,7 +204,9 @@ impl Session {
         if reason.is_some() {
             self.failure.clone_from(&reason);
         }
-        Ok(Some(Event { session: self.id, kind, from, to, at: now, reason }))
+        let (identity, address) = (self.identity.clone(), self.address);
+        let session = self.id;
+        Ok(Some(Event { session, kind, from, to, at: now, reason, identity, address }))
     }
 
     /// Notes a sign of life: before the login any traffic counts, after it only what was accepted.

@@ -97,6 +97,30 @@ impl Sockets {
         Ok(Self { poller: None, sockets, counters: Counters::default() })
     }
 
+    /// Replaces every socket by a new one, all or none; wakers stay good. A client that comes back
+    /// does so from a new port: the old one may lead through a path that is dead.
+    ///
+    /// # Errors
+    /// When one cannot be had. The old ones are then still there.
+    pub fn rebind(
+        &mut self,
+        addresses: &[SocketAddr],
+        buffers: BufferSizes,
+    ) -> Result<(), BindError> {
+        let mut fresh = Self::bind(addresses, buffers)?;
+        if let Some(poller) = &self.poller {
+            for (index, socket) in fresh.sockets.iter_mut().enumerate() {
+                let address = socket.bound.buffers.local;
+                poller
+                    .watch(index, &mut socket.bound.io)
+                    .map_err(|error| BindError { address, error })?;
+            }
+        }
+        // The old ones leave the system's readiness queue as they are closed.
+        self.sockets = fresh.sockets;
+        Ok(())
+    }
+
     /// How many sockets there are.
     #[must_use]
     pub fn socket_count(&self) -> usize {
@@ -243,6 +267,26 @@ mod tests {
         let sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
         sockets.sockets[0].bound.io.connect(peer).unwrap();
         (sockets, peer)
+    }
+
+    #[test]
+    fn a_rebound_socket_has_a_new_port_and_is_waited_for_and_the_waker_stays_good() {
+        let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        let mut sockets = Sockets::bind(&any, BufferSizes::SYSTEM).unwrap();
+        let waker = sockets.waker().unwrap();
+        let before = sockets.local_addr(0);
+        sockets.rebind(&any, BufferSizes::SYSTEM).unwrap();
+        assert_ne!(sockets.local_addr(0), before);
+
+        let peer = UdpSocket::bind(any[0]).unwrap();
+        peer.send_to(b"here", sockets.local_addr(0)).unwrap();
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        let from = peer.local_addr().unwrap();
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 4, from });
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+
+        waker.wake().unwrap();
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().called);
     }
 
     #[test]

@@ -55,10 +55,16 @@ impl Poller {
     /// A queue for these sockets. What waits in them already is reported by the first sleep.
     pub(crate) fn new<'a>(sockets: impl Iterator<Item = &'a mut UdpSocket>) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let poller = Self { poll, events: Events::with_capacity(EVENTS_MAX), waker: None };
         for (index, socket) in sockets.enumerate() {
-            poll.registry().register(socket, Token(index), Interest::READABLE)?;
+            poller.watch(index, socket)?;
         }
-        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), waker: None })
+        Ok(poller)
+    }
+
+    /// Reports on this socket as well.
+    pub(crate) fn watch(&self, index: usize, socket: &mut UdpSocket) -> io::Result<()> {
+        self.poll.registry().register(socket, Token(index), Interest::READABLE)
     }
 
     pub(crate) fn waker(&mut self) -> io::Result<Waker> {

@@ -151,6 +151,7 @@ impl<T: Transport> Host<T> {
             return;
         }
         session.received.add(message.payload.len());
+        self.counters.received.add(message.payload.len());
         self.on_heard(now, id, Sign::Accepted);
         let Message { kind, payload } = message;
         self.events.push_back(HostEvent::Message { session: id, kind, lane, payload });

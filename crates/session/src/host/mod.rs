@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
-use moorline_link::transport::Counter;
+use moorline_link::transport::{Counter, Volume};
 use moorline_link::{
     Control, Identity, Lane, Outgoing, Port, Reason, Refusal, RefusalCode, SendError, Time,
     Transmit, Transport,
@@ -57,6 +57,10 @@ pub struct HostCounters {
     pub sessions_created: u64,
     /// Sessions that were removed.
     pub sessions_closed: u64,
+    /// Messages that sessions sent and that were accepted.
+    pub received: Volume,
+    /// Messages to sessions that their transports took.
+    pub sent: Volume,
     /// The most sessions at one time.
     pub sessions_peak: u64,
     /// Peers turned away because of [`Limits::sessions_max`](crate::Limits::sessions_max).
@@ -79,6 +83,27 @@ pub struct HostCounters {
     pub controls_misplaced: u64,
     /// How often this process was found to have slept.
     pub slept: u64,
+}
+
+impl HostCounters {
+    /// The counters by name, for the operator. What sessions began, ended and carried is not among
+    /// them: it has places of its own in a report.
+    pub fn named(&self) -> Vec<Counter> {
+        [
+            ("refused_full", self.refused_full),
+            ("refused_address", self.refused_address),
+            ("refused_names", self.refused_names),
+            ("refused_duplicates", self.refused_duplicates),
+            ("logins_misplaced", self.logins_misplaced),
+            ("messages_before_login", self.messages_before_login),
+            ("unknown_kinds", self.unknown_kinds),
+            ("beats_before_login", self.beats_before_login),
+            ("controls_misplaced", self.controls_misplaced),
+            ("slept", self.slept),
+        ]
+        .map(|(name, value)| Counter { name, value })
+        .to_vec()
+    }
 }
 
 /// Many sessions, their transports, and the one queue of what happens to them.
@@ -235,6 +260,7 @@ impl<T: Transport> Host<T> {
         let link = link.ok_or(SendError::NotUp)?;
         self.transports[usize::from(link.transport)].send(now, link.link, message)?;
         session.sent.add(message.payload.len());
+        self.counters.sent.add(message.payload.len());
         Ok(())
     }
 

@@ -1,0 +1,230 @@
+//! The client: one session over its own sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use moorline_kcp::KcpEndpoint;
+use moorline_link::{Outgoing, Port, Time, Transport};
+use moorline_session::{Dialer, DialerEvent, Event, Login, Misplaced, Session, State};
+use moorline_udp::{BufferSizes, Sockets, Waker};
+
+use crate::clock::{Clock, random_seed};
+use crate::config::{Carrier, ClientConfig, SendError, StartError};
+use crate::message::{Incoming, Message};
+use crate::pipe::{Pipe, RETRY_AFTER};
+
+/// What a client tells its application, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The session's life went on.
+    Session(Event),
+    /// The host's application sent this along with its yes to the login.
+    Welcome {
+        /// The bytes it sent.
+        payload: Vec<u8>,
+    },
+    /// The host sent a message.
+    Message(Incoming),
+}
+
+/// One session, and the dialer that brings it back.
+///
+/// Call [`poll_until`](Self::poll_until) in a loop; everything happens in there, on the caller's
+/// thread. A session that is lost is dialed again as its
+/// [`ReconnectPolicy`](moorline_session::ReconnectPolicy) says.
+#[derive(Debug)]
+pub struct Client {
+    pub(crate) dialer: Dialer<Box<dyn Transport + Send>>,
+    pub(crate) pipe: Pipe,
+    pub(crate) clock: Clock,
+    remote: SocketAddr,
+    local: Vec<SocketAddr>,
+    buffers: BufferSizes,
+    encoded: Vec<u8>,
+}
+
+impl Client {
+    /// Starts a client and begins to connect. Whether the host is there shows in the events.
+    ///
+    /// # Errors
+    /// When a setting makes no sense or no socket can be had.
+    pub fn connect(remote: SocketAddr, config: ClientConfig) -> Result<Self, StartError> {
+        let ClientConfig { dialer, carrier, buffers } = config;
+        let Carrier::KcpPlaintextUnauthenticated { kcp } = carrier;
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let sockets_len = if kcp.sync.is_some() { 2 } else { 1 };
+        let local = vec![SocketAddr::new(any, 0); sockets_len];
+        let endpoint = KcpEndpoint::client_plaintext_unauthenticated(kcp, random_seed())?;
+        let transport: Box<dyn Transport + Send> = Box::new(endpoint);
+        let clock = Clock::start();
+        let mut client = Self {
+            dialer: Dialer::new(clock.now(), dialer, transport, random_seed())?,
+            pipe: Pipe::new(Sockets::bind(&local, buffers)?),
+            clock,
+            remote,
+            local,
+            buffers,
+            encoded: Vec::new(),
+        };
+        client.dialer.connect(clock.now(), remote).map_err(StartError::Connect)?;
+        client.turn();
+        Ok(client)
+    }
+
+    /// Does what is due and returns the next event, waiting for one until `deadline` at the latest.
+    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used.
+    pub fn poll_until(&mut self, deadline: Instant) -> Option<ClientEvent> {
+        loop {
+            if let Some(event) = self.dialer.poll_event() {
+                return Some(client_event(event));
+            }
+            self.turn();
+            if let Some(event) = self.dialer.poll_event() {
+                return Some(client_event(event));
+            }
+            if self.wait(self.clock.at(deadline)).is_break() {
+                return None;
+            }
+        }
+    }
+
+    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
+    pub fn poll_for(&mut self, time: Duration) -> Option<ClientEvent> {
+        self.poll_until(Instant::now() + time)
+    }
+
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop.
+    pub fn poll(&mut self) -> Option<ClientEvent> {
+        self.poll_until(Instant::now())
+    }
+
+    /// A handle that ends a wait from another thread.
+    ///
+    /// # Errors
+    /// When the operating system has no more handles to give.
+    pub fn waker(&mut self) -> std::io::Result<Waker> {
+        self.pipe.sockets.waker()
+    }
+
+    /// Sends a message to the host.
+    ///
+    /// # Errors
+    /// When the kind has no policy, the session is not logged in, or the queue is full.
+    pub fn send<M: Message>(&mut self, message: &M) -> Result<(), SendError> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        message.encode(&mut encoded);
+        let sent = self.send_bytes(M::KIND, message.key(), &encoded);
+        self.encoded = encoded;
+        sent
+    }
+
+    /// Sends an encoded message to the host. `key` is what it is the newest of, on the latest lane.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_bytes(&mut self, kind: u16, key: u64, payload: &[u8]) -> Result<(), SendError> {
+        let lane = self.dialer.config().delivery.lane(kind)?;
+        Ok(self.dialer.send(self.clock.now(), Outgoing { kind, lane, key, payload })?)
+    }
+
+    /// Logs in with something else after a login failed.
+    ///
+    /// # Errors
+    /// When no link is up, or a login is under way or accepted.
+    pub fn login(&mut self, login: Login) -> Result<(), Misplaced> {
+        self.dialer.login(self.clock.now(), login)
+    }
+
+    /// Connects again: after a [`close`](Self::close) or a final no, or sooner than planned.
+    ///
+    /// # Errors
+    /// When the session is connected, or an attempt is under way already.
+    pub fn reconnect(&mut self) -> Result<(), Misplaced> {
+        self.dialer.reconnect(self.clock.now())
+    }
+
+    /// Ends the session and tells the host. Poll for a moment longer, and the good-bye is repeated
+    /// should it get lost.
+    pub fn close(&mut self) {
+        self.dialer.close(self.clock.now());
+        self.turn();
+    }
+
+    /// The session.
+    pub const fn session(&self) -> &Session {
+        self.dialer.session()
+    }
+
+    /// Where the session stands.
+    pub const fn state(&self) -> State {
+        self.dialer.session().state()
+    }
+
+    /// The host's address.
+    pub const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The client's own clock: the time that its events carry.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// One round of the drain rule: datagrams and time in, datagrams out.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let Self { dialer, pipe, local, buffers, .. } = self;
+        for (socket, port) in (0..local.len()).zip(0..) {
+            if dialer.is_backlogged() {
+                break;
+            }
+            pipe.receive(socket, |from, datagram| {
+                dialer.handle_datagram(now, Port(port), from, datagram);
+                if dialer.is_backlogged() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        }
+        dialer.handle_timeout(now);
+        if dialer.take_fresh_ports() {
+            // Without new ports the old ones have to do.
+            pipe.sockets.rebind(local, *buffers).ok();
+        }
+        pipe.send(|datagram| {
+            let transmit = dialer.poll_transmit(now, datagram)?;
+            Some((usize::from(transmit.port.0), transmit.to))
+        });
+    }
+
+    /// Waits until something is to be done. Breaks when the caller's deadline has passed or a waker
+    /// was used.
+    fn wait(&mut self, deadline: Time) -> ControlFlow<()> {
+        let now = self.clock.now();
+        if now >= deadline {
+            return ControlFlow::Break(());
+        }
+        let due = self.dialer.poll_timeout().unwrap_or(deadline).min(deadline);
+        let due = if self.pipe.is_stuck() { due.min(now + RETRY_AFTER) } else { due };
+        if self.pipe.wait(due.since(now)) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn client_event(event: DialerEvent) -> ClientEvent {
+    match event {
+        DialerEvent::Session(event) => ClientEvent::Session(event),
+        DialerEvent::Welcome { payload } => ClientEvent::Welcome { payload },
+        DialerEvent::Message { kind, lane, payload } => {
+            ClientEvent::Message(Incoming { kind, lane, payload })
+        }
+    }
+}

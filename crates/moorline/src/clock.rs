@@ -1,0 +1,38 @@
+//! The one place that reads clocks and asks the operating system for randomness.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Instant, SystemTime};
+
+use moorline_link::Time;
+
+/// The process's monotonic clock, as the time that the rest of Moorline is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    wall_start: SystemTime,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now(), wall_start: SystemTime::now() }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.at(Instant::now())
+    }
+
+    pub(crate) fn at(&self, instant: Instant) -> Time {
+        Time::ZERO + instant.saturating_duration_since(self.start)
+    }
+
+    /// A moment of this clock on the calendar, for reports.
+    pub(crate) fn wall(&self, time: Time) -> SystemTime {
+        self.wall_start + time.since(Time::ZERO)
+    }
+}
+
+/// A number that differs from process to process and from call to call.
+pub(crate) fn random_seed() -> u64 {
+    RandomState::new().hash_one("moorline")
+}

@@ -1,0 +1,226 @@
+//! What a server and a client can be told, and what can go wrong when they start.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use moorline_kcp::{KcpConfig, SyncPort};
+use moorline_link::{Delivery, Lane};
+use moorline_session::{ConnectError, DialerConfig, HostConfig, Login};
+use moorline_udp::{BindError, BufferSizes};
+
+use crate::message::{DeliverMessage, Message};
+
+/// Where a server listens and how it treats its sessions.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Lifecycle, limits, duplicates and delivery policy of all sessions.
+    pub host: HostConfig,
+    /// Where it listens; all of it is up before [`Server::bind`](crate::Server::bind) succeeds.
+    pub listeners: Vec<Listener>,
+    /// Sizes of each socket's buffers. Default: [`BufferSizes::HOST`], as the bursts of a tick have
+    /// to fit.
+    pub buffers: BufferSizes,
+}
+
+/// One place where a server can be reached.
+#[derive(Clone, Debug)]
+pub enum Listener {
+    /// For existing KCP peers: in the clear, and anyone can claim to be anyone. What a stranger can
+    /// cost is bounded by [`Limits`](moorline_session::Limits).
+    KcpPlaintextUnauthenticated {
+        /// Where the reliable lane arrives, and all else without a sync port.
+        reliable: SocketAddr,
+        /// Where the sync lane arrives.
+        sync: Option<SocketAddr>,
+        /// The protocol's own settings. How many links there may be follows from
+        /// [`Limits`](moorline_session::Limits), whatever is set here.
+        kcp: KcpConfig,
+    },
+}
+
+impl ServerConfig {
+    /// A server for KCP peers on one port: plaintext, and anyone can claim to be anyone.
+    pub fn kcp_plaintext_unauthenticated(reliable: SocketAddr) -> Self {
+        let kcp = KcpConfig::default();
+        let listener = Listener::KcpPlaintextUnauthenticated { reliable, sync: None, kcp };
+        let (host, buffers) = (HostConfig::default(), BufferSizes::HOST);
+        Self { host, listeners: vec![listener], buffers }
+    }
+
+    /// The same server with `M` in its delivery policy.
+    #[must_use]
+    pub fn with_message<M: Message>(mut self) -> Self {
+        self.host.delivery = self.host.delivery.with_message::<M>();
+        self
+    }
+
+    /// The same server with a kind in its delivery policy.
+    #[must_use]
+    pub fn with_kind(mut self, kind: u16, lane: Lane) -> Self {
+        self.host.delivery = self.host.delivery.with(kind, lane);
+        self
+    }
+
+    /// The same server with this delivery policy.
+    #[must_use]
+    pub fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.host.delivery = delivery;
+        self
+    }
+}
+
+/// How a client reaches its host and treats its session.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Lifecycle, reconnect and delivery policy, and what it logs in with.
+    pub dialer: DialerConfig,
+    /// What carries the session.
+    pub carrier: Carrier,
+    /// Sizes of the socket's buffers. Default: what the system gives.
+    pub buffers: BufferSizes,
+}
+
+/// What carries a client's session.
+#[derive(Clone, Debug)]
+pub enum Carrier {
+    /// As existing KCP peers do: in the clear, and the host may be anyone.
+    KcpPlaintextUnauthenticated {
+        /// The protocol's own settings; [`KcpConfig::sync`] names the host's sync port.
+        kcp: KcpConfig,
+    },
+}
+
+impl ClientConfig {
+    /// A client of a KCP host, logging in under this name: plaintext, and the host may be anyone.
+    pub fn kcp_plaintext_unauthenticated(name: impl AsRef<[u8]>) -> Self {
+        let login = Login { identity: name.as_ref().to_vec(), payload: Vec::new() };
+        Self {
+            dialer: DialerConfig { login: Some(login), ..DialerConfig::default() },
+            carrier: Carrier::KcpPlaintextUnauthenticated { kcp: KcpConfig::default() },
+            buffers: BufferSizes::SYSTEM,
+        }
+    }
+
+    /// The same client, sending its latest lane to this port of the host.
+    #[must_use]
+    pub fn with_sync_port(mut self, port: u16) -> Self {
+        let Carrier::KcpPlaintextUnauthenticated { kcp } = &mut self.carrier;
+        kcp.sync = Some(SyncPort(port));
+        self
+    }
+
+    /// The same client with `M` in its delivery policy.
+    #[must_use]
+    pub fn with_message<M: Message>(mut self) -> Self {
+        self.dialer.delivery = self.dialer.delivery.with_message::<M>();
+        self
+    }
+
+    /// The same client with a kind in its delivery policy.
+    #[must_use]
+    pub fn with_kind(mut self, kind: u16, lane: Lane) -> Self {
+        self.dialer.delivery = self.dialer.delivery.with(kind, lane);
+        self
+    }
+
+    /// The same client with this delivery policy.
+    #[must_use]
+    pub fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.dialer.delivery = delivery;
+        self
+    }
+}
+
+/// Why a server or a client did not start. Nothing of it is left running.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting of the sessions makes no sense.
+    Config(moorline_session::ConfigError),
+    /// A setting of KCP makes no sense.
+    Kcp(moorline_kcp::ConfigError),
+    /// There is nowhere to listen.
+    NoListener,
+    /// A socket could not be bound.
+    Bind(BindError),
+    /// The client cannot dial.
+    Connect(ConnectError),
+    /// The operating system refused something else.
+    Io(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "bad setting: {error}"),
+            Self::Kcp(error) => write!(f, "bad setting: {error}"),
+            Self::NoListener => f.write_str("the server has no listener: name an address"),
+            Self::Bind(error) => fmt::Display::fmt(error, f),
+            Self::Connect(error) => fmt::Display::fmt(error, f),
+            Self::Io(error) => write!(f, "the operating system refused: {error}"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Kcp(error) => Some(error),
+            Self::NoListener => None,
+            Self::Bind(error) => Some(error),
+            Self::Connect(error) => Some(error),
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+impl From<moorline_session::ConfigError> for StartError {
+    fn from(error: moorline_session::ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<moorline_kcp::ConfigError> for StartError {
+    fn from(error: moorline_kcp::ConfigError) -> Self {
+        Self::Kcp(error)
+    }
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+/// Why a message was not sent. It was not sent in part either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The delivery policy does not know the kind.
+    UnknownKind(moorline_link::lane::UnknownKind),
+    /// The session or its transport did not take it.
+    Link(moorline_link::SendError),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKind(error) => fmt::Display::fmt(error, f),
+            Self::Link(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error for SendError {}
+
+impl From<moorline_link::lane::UnknownKind> for SendError {
+    fn from(error: moorline_link::lane::UnknownKind) -> Self {
+        Self::UnknownKind(error)
+    }
+}
+
+impl From<moorline_link::SendError> for SendError {
+    fn from(error: moorline_link::SendError) -> Self {
+        Self::Link(error)
+    }
+}

@@ -1,0 +1,341 @@
+//! The server: one object that owns sockets, transports and sessions.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort, check_ports};
+use moorline_link::{Outgoing, Port, Reason, Time, Transport};
+use moorline_metrics::PeerLedger;
+use moorline_session::{
+    AnswerError, Event, Host, HostEvent, Limits, NoSession, ObserverId, Session, SessionId, Table,
+    Watch,
+};
+use moorline_udp::{Sockets, Waker};
+
+use crate::clock::{Clock, random_seed};
+use crate::config::{Listener, SendError, ServerConfig, StartError};
+use crate::login::{Answer, Answers, LoginRequest};
+use crate::message::{Incoming, Message};
+use crate::pipe::{Pipe, RETRY_AFTER};
+
+/// How long [`Server::stop`] goes on saying good-bye.
+const STOP_LINGER: Duration = Duration::from_millis(250);
+
+/// What a server tells its application, in the order in which it happened.
+#[derive(Debug)]
+pub enum ServerEvent {
+    /// A session's life went on.
+    Session(Event),
+    /// Someone asks to be logged in.
+    Login(LoginRequest),
+    /// A session sent a message.
+    Message {
+        /// Who sent it.
+        session: SessionId,
+        /// The message.
+        message: Incoming,
+    },
+}
+
+/// What became of a message to many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Broadcast {
+    /// Sessions whose transport took it.
+    pub sent: usize,
+    /// Sessions whose queue was full, or whose link was gone.
+    pub refused: usize,
+}
+
+/// Many sessions behind one or more listeners.
+///
+/// Call [`poll_until`](Self::poll_until) in a loop; everything happens in there, on the caller's
+/// thread.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) host: Host<Box<dyn Transport + Send>>,
+    pub(crate) pipe: Pipe,
+    pub(crate) clock: Clock,
+    /// For each socket, the transport and port that it serves.
+    routes: Vec<(u8, Port)>,
+    answers: Answers,
+    waker: Waker,
+    encoded: Vec<u8>,
+    pub(crate) peers: PeerLedger,
+}
+
+impl Server {
+    /// Starts a server. All its listeners are up when this returns, or none is.
+    ///
+    /// # Errors
+    /// When a setting makes no sense or an address cannot be bound.
+    pub fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        let ServerConfig { host, listeners, buffers } = config;
+        if listeners.is_empty() {
+            return Err(StartError::NoListener);
+        }
+        host.check()?;
+        let mut transports: Vec<Box<dyn Transport + Send>> = Vec::new();
+        let (mut addresses, mut routes) = (Vec::new(), Vec::new());
+        for (listener, number) in listeners.into_iter().zip(0..) {
+            let Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } = listener;
+            if let Some(sync) = sync {
+                check_ports(reliable.port(), sync.port())?;
+            }
+            let kcp = sized(kcp, sync, &host.limits);
+            let endpoint = KcpEndpoint::host_plaintext_unauthenticated(kcp, random_seed())?;
+            transports.push(Box::new(endpoint));
+            for (address, port) in [Some(reliable), sync].into_iter().flatten().zip(0..) {
+                addresses.push(address);
+                routes.push((number, Port(port)));
+            }
+        }
+        let mut sockets = Sockets::bind(&addresses, buffers)?;
+        let waker = sockets.waker().map_err(StartError::Io)?;
+        Ok(Self {
+            host: Host::new(host, transports, random_seed())?,
+            pipe: Pipe::new(sockets),
+            clock: Clock::start(),
+            routes,
+            answers: Answers::new(waker.clone()),
+            waker,
+            encoded: Vec::new(),
+            peers: PeerLedger::new(),
+        })
+    }
+
+    /// Where the server listens, in the order of its listeners, each with its sync port after it.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        (0..self.routes.len()).map(|index| self.pipe.sockets.local_addr(index)).collect()
+    }
+
+    /// Does what is due and returns the next event, waiting for one until `deadline` at the latest.
+    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used.
+    pub fn poll_until(&mut self, deadline: Instant) -> Option<ServerEvent> {
+        loop {
+            if let Some(event) = self.host.poll_event() {
+                return Some(self.event(event));
+            }
+            self.turn();
+            if let Some(event) = self.host.poll_event() {
+                return Some(self.event(event));
+            }
+            if self.wait(self.clock.at(deadline)).is_break() {
+                return None;
+            }
+        }
+    }
+
+    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
+    pub fn poll_for(&mut self, time: Duration) -> Option<ServerEvent> {
+        self.poll_until(Instant::now() + time)
+    }
+
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop.
+    pub fn poll(&mut self) -> Option<ServerEvent> {
+        self.poll_until(Instant::now())
+    }
+
+    /// A handle that ends a wait from another thread.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Sends a message to a session.
+    ///
+    /// # Errors
+    /// When the kind has no policy, the session is not logged in, or its queue is full.
+    pub fn send<M: Message>(&mut self, to: SessionId, message: &M) -> Result<(), SendError> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        message.encode(&mut encoded);
+        let sent = self.send_bytes(to, M::KIND, message.key(), &encoded);
+        self.encoded = encoded;
+        sent
+    }
+
+    /// Sends an encoded message to a session. `key` is what it is the newest of, on the latest
+    /// lane.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_bytes(
+        &mut self,
+        to: SessionId,
+        kind: u16,
+        key: u64,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let lane = self.host.config().delivery.lane(kind)?;
+        let message = Outgoing { kind, lane, key, payload };
+        Ok(self.host.send(self.clock.now(), to, message)?)
+    }
+
+    /// Sends a message to every session that is logged in and that `to` picks; it is encoded once.
+    ///
+    /// # Errors
+    /// When the kind has no policy.
+    pub fn broadcast<M: Message>(
+        &mut self,
+        message: &M,
+        to: impl Fn(&Session) -> bool,
+    ) -> Result<Broadcast, SendError> {
+        let lane = self.host.config().delivery.lane(M::KIND)?;
+        let now = self.clock.now();
+        self.encoded.clear();
+        message.encode(&mut self.encoded);
+        let (kind, key, payload) = (M::KIND, message.key(), self.encoded.as_slice());
+        let mut outcome = Broadcast::default();
+        let logged_in = |session: &&Session| session.state() == crate::State::LoggedIn;
+        let chosen = self.host.sessions().iter().filter(logged_in).filter(|session| to(session));
+        let ids: Vec<SessionId> = chosen.map(Session::id).collect();
+        for id in ids {
+            match self.host.send(now, id, Outgoing { kind, lane, key, payload }) {
+                Ok(()) => outcome.sent += 1,
+                Err(_) => outcome.refused += 1,
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Ends a session and tells its peer why.
+    ///
+    /// # Errors
+    /// When there is no such session.
+    pub fn close(&mut self, session: SessionId, reason: Reason) -> Result<(), NoSession> {
+        self.host.close(self.clock.now(), session, reason)
+    }
+
+    /// Ends every session, tells the peers for up to a quarter of a second, and lets nobody in any
+    /// more. The last events can still be polled. May be called twice.
+    pub fn stop(&mut self) {
+        self.host.stop(self.clock.now());
+        let end = Instant::now() + STOP_LINGER;
+        // Bounded by the linger; ends earlier when nothing is left to repeat.
+        while Instant::now() < end {
+            self.turn();
+            if self.host.poll_timeout().is_none() && !self.pipe.is_stuck() {
+                return;
+            }
+            if self.wait(self.clock.at(end)).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// All sessions: found by id, address or identity, enumerated, counted.
+    pub const fn sessions(&self) -> &Table {
+        self.host.sessions()
+    }
+
+    /// Watches all sessions or one, beside the events of [`poll_until`](Self::poll_until). `None`
+    /// when there are as many observers as the limits allow.
+    pub fn observe(&mut self, watch: Watch) -> Option<ObserverId> {
+        self.host.observe(watch)
+    }
+
+    /// The next event that an observer did not take yet.
+    pub fn poll_observed(&mut self, observer: ObserverId) -> Option<Event> {
+        self.host.poll_observed(observer)
+    }
+
+    /// Ends an observation.
+    pub fn stop_observing(&mut self, observer: ObserverId) {
+        self.host.stop_observing(observer);
+    }
+
+    /// Sets the tick that heartbeats and logins are answered with. Without it, it is the
+    /// milliseconds since the server started.
+    pub const fn set_server_tick(&mut self, tick: i64) {
+        self.host.set_server_tick(tick);
+    }
+
+    /// The server's own clock: the time that its events carry.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// One round of the drain rule: answers, datagrams and time in; datagrams out.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        for (session, answer) in self.answers.take() {
+            // A session that is gone, or was answered already, needs no answer.
+            self.answer(now, session, answer).ok();
+        }
+        let Self { host, pipe, routes, .. } = self;
+        for (socket, route) in routes.iter().enumerate() {
+            if host.is_backlogged() {
+                break;
+            }
+            pipe.receive(socket, |from, datagram| {
+                host.handle_datagram(now, *route, from, datagram);
+                if host.is_backlogged() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        }
+        host.handle_timeout(now);
+        pipe.send(|datagram| {
+            let (transport, transmit) = host.poll_transmit(now, datagram)?;
+            let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
+            Some((socket, transmit.to))
+        });
+    }
+
+    /// Waits until something is to be done. Breaks when the caller's deadline has passed or a waker
+    /// was used.
+    fn wait(&mut self, deadline: Time) -> ControlFlow<()> {
+        let now = self.clock.now();
+        if now >= deadline {
+            return ControlFlow::Break(());
+        }
+        self.answers.set_waiting(true);
+        let due = self.host.poll_timeout().unwrap_or(deadline).min(deadline);
+        let due = if self.pipe.is_stuck() { due.min(now + RETRY_AFTER) } else { due };
+        let was_called = !self.answers.has_any() && self.pipe.wait(due.since(now));
+        self.answers.set_waiting(false);
+        if was_called && !self.answers.has_any() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn answer(&mut self, now: Time, session: SessionId, answer: Answer) -> Result<(), AnswerError> {
+        match answer {
+            Answer::Accept { identity, payload } => {
+                self.host.accept_login(now, session, identity, payload).map(drop)
+            }
+            Answer::Refuse(refusal) => self.host.refuse_login(now, session, refusal),
+        }
+    }
+
+    fn event(&mut self, event: HostEvent) -> ServerEvent {
+        match event {
+            HostEvent::Session(event) => {
+                self.note_peer(&event);
+                ServerEvent::Session(event)
+            }
+            HostEvent::Login { session, identity, payload } => {
+                let answers = self.answers.clone();
+                ServerEvent::Login(LoginRequest { session, identity, payload, answers })
+            }
+            HostEvent::Message { session, kind, lane, payload } => {
+                ServerEvent::Message { session, message: Incoming { kind, lane, payload } }
+            }
+        }
+    }
+}
+
+/// The transport's limits, made from the host's: a ghost and its successor have a link each, so
+/// there may be twice as many links as sessions, and the host counts sessions exactly.
+fn sized(kcp: KcpConfig, sync: Option<SocketAddr>, limits: &Limits) -> KcpConfig {
+    KcpConfig {
+        sync: sync.map(|sync| SyncPort(sync.port())),
+        links_max: limits.sessions_max.saturating_mul(2),
+        links_per_address_max: limits.sessions_per_address_max.saturating_mul(2),
+        pending_links_max: kcp.pending_links_max.max(limits.sessions_per_address_max),
+        ..kcp
+    }
+}
