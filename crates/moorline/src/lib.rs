@@ -61,7 +61,10 @@ pub use config::{Carrier, ClientConfig, Listener, SendError, ServerConfig, Start
 pub use login::LoginRequest;
 pub use message::{DecodeError, DeliverMessage, Incoming, Message};
 pub use moorline_kcp::{KcpConfig, SyncPort};
-pub use moorline_link::{Delivery, Identity, Lane, Reason, Refusal, RefusalCode, Time};
+pub use moorline_link::identity::Printable;
+pub use moorline_link::{
+    Delivery, Identity, Lane, Reason, Refusal, RefusalCode, SendError as LinkSendError, Time,
+};
 pub use moorline_session::{
     ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, HostCounters, Jitter,
     Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase, ReconnectMode,

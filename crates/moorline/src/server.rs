@@ -223,6 +223,12 @@ impl Server {
         }
     }
 
+    /// What the operating system gave less of than was asked, in words that say what to do.
+    pub fn warnings(&self) -> Vec<String> {
+        let reports = self.pipe.sockets.buffer_report();
+        reports.filter(|report| report.is_capped()).map(ToString::to_string).collect()
+    }
+
     /// All sessions: found by id, address or identity, enumerated, counted.
     pub const fn sessions(&self) -> &Table {
         self.host.sessions()

@@ -1,0 +1,188 @@
+//! What the program can be told. Names of flags are kept stable.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+/// Sessions for real-time programs over UDP.
+#[derive(Debug, Parser)]
+#[command(name = "moorline", version, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a host and many clients on this machine, and watch their sessions live.
+    Demo(Demo),
+    /// Run a host that echoes and relays, until SIGINT or SIGTERM.
+    Serve(Serve),
+    /// Open one session; what is typed is sent, what happens is shown.
+    Connect(Connect),
+    /// Put a host under load, and account for every message.
+    Bots(Bots),
+    /// Read a run report: summary and diagnosis.
+    Report(Report),
+}
+
+/// Some clients vanish, come back, log out, fail their login or are evicted. Exit code 0: every
+/// session ended as scripted; 1: some did not.
+#[derive(Debug, Parser)]
+pub(crate) struct Demo {
+    /// How many clients.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=5_000))]
+    pub(crate) sessions: u32,
+    /// How long it runs.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=3_600))]
+    pub(crate) seconds: u32,
+    /// Write what happened as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+#[command(group = ArgGroup::new("listeners").args(["kcp"]).required(true).multiple(true))]
+pub(crate) struct Serve {
+    /// Listen for KCP peers here: plaintext, and anyone can claim to be anyone.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) kcp: Option<SocketAddr>,
+    /// Listen for their sync lane here.
+    #[arg(long, value_name = "ADDR", requires = "kcp", value_parser = address)]
+    pub(crate) kcp_sync: Option<SocketAddr>,
+    /// The most sessions at a time.
+    #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = positive)]
+    pub(crate) max_sessions: usize,
+    /// The most sessions of one address. Default: 64, but on a loopback address as many as there
+    /// may be.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) max_per_address: Option<usize>,
+    /// Which login wins when one name logs in twice.
+    #[arg(long, value_enum, default_value_t = Duplicate::Refuse)]
+    pub(crate) duplicate: Duplicate,
+    /// How long a session is kept for a user who was lost, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) keep: Duration,
+    /// Write the run report into this folder when the host stops.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report_dir: Option<PathBuf>,
+    /// Print events as JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Duplicate {
+    /// The one who is there.
+    Refuse,
+    /// The one who comes.
+    Supersede,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct Connect {
+    /// The host, as address:port or name:port.
+    #[arg(value_name = "ADDR", value_parser = address)]
+    pub(crate) host: SocketAddr,
+    /// Speak KCP: plaintext, and the host may be anyone.
+    #[arg(long, required = true)]
+    pub(crate) kcp: bool,
+    /// The host's port of the sync lane.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) sync_port: Option<u16>,
+    /// The name to log in with.
+    #[arg(long)]
+    pub(crate) name: String,
+}
+
+/// Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the
+/// host sends back. Exit code 0: every bot ended LoggedIn, and no reliable message was lost,
+/// duplicated or out of order; 1: otherwise.
+///
+/// The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`,
+/// `duplicated`, `out_of_order`} of the reliable lane, `sync` (the same of the latest lane, where
+/// losing is allowed) and `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane.
+#[derive(Debug, Parser)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Bots {
+    /// The host, as address:port or name:port.
+    #[arg(value_name = "ADDR", value_parser = address)]
+    pub(crate) host: SocketAddr,
+    /// Speak KCP: plaintext, and the host may be anyone.
+    #[arg(long, required = true)]
+    pub(crate) kcp: bool,
+    /// The host's port of the sync lane.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) sync_port: Option<u16>,
+    /// How many bots.
+    #[arg(long, value_name = "N", default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) count: u32,
+    /// Messages a second and lane, of each bot.
+    #[arg(long, value_name = "HZ", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rate: u32,
+    /// Bytes of a message.
+    #[arg(long, value_name = "BYTES", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(24..=60_000))]
+    pub(crate) size: u32,
+    /// How long they send.
+    #[arg(long, value_name = "S", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// What the bots' names begin with.
+    #[arg(long, default_value = "bot-")]
+    pub(crate) prefix: String,
+    /// Write the result as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct Report {
+    /// The report that `serve --report-dir` wrote.
+    pub(crate) file: PathBuf,
+}
+
+/// An address, or a name that has one.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if !text.contains(':') {
+        return Err(format!("'{text}' has no port: write {text}:PORT"));
+    }
+    let mut found = text.to_socket_addrs().map_err(|error| format!("'{text}': {error}"))?;
+    found.next().ok_or_else(|| format!("'{text}' has no address"))
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_told_in_words() {
+        assert!(address("localhost").expect_err("no port").contains("write localhost:PORT"));
+        assert!(address("127.0.0.1:99999").is_err());
+        assert_eq!(positive("0"), Err("must be at least 1".to_owned()));
+        assert!(seconds("-1").is_err());
+    }
+}

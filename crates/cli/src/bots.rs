@@ -1,0 +1,298 @@
+//! `moorline bots`: load on a host, with an account of every message.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use moorline::{Client, ClientConfig, ClientEvent, State};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::args::Bots;
+use crate::echo::{self, Echo, Sync};
+use crate::interrupt::Interrupt;
+use crate::load::{Account, Latencies, Percentiles, Stream};
+use crate::output;
+use moorline::Message;
+
+/// How often every bot looks at its socket.
+const ROUND: Duration = Duration::from_millis(4);
+
+/// How long the bots have to log in, and how long the last answers have to come in.
+const LOGIN_TIME: Duration = Duration::from_secs(15);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// A new bot starts this long after the one before it, so that a thousand do not log in at once.
+const STAGGER: Duration = Duration::from_millis(1);
+
+struct Bot {
+    client: Client,
+    reliable: Stream,
+    sync: Stream,
+    next_send: Instant,
+}
+
+/// The result, as `--json` writes it. Names are kept stable.
+#[derive(Debug, Serialize)]
+struct Result {
+    sessions: BTreeMap<String, u64>,
+    messages: Account,
+    sync: Account,
+    latency_ms: Percentiles,
+    sync_latency_ms: Percentiles,
+    refused_sends: u64,
+    reconnects: u64,
+    seconds: f64,
+}
+
+#[derive(Default)]
+struct Tally {
+    latencies: Latencies,
+    sync_latencies: Latencies,
+    refused_sends: u64,
+    reconnects: u64,
+    payload: Vec<u8>,
+}
+
+pub(crate) fn run(args: &Bots) -> Outcome {
+    if let Some(path) = &args.json {
+        output::check_writable(path)?;
+    }
+    let per_bot = if args.sync_port.is_some() { 2 } else { 1 };
+    let files = u64::from(args.count) * per_bot + 64;
+    if moorline_udp::raise_open_files_limit(files) < files {
+        return Err(format!("{} bots need {files} open files: raise ulimit -n", args.count).into());
+    }
+    let interrupt = Interrupt::listen(None)?;
+    let mut tally = Tally::default();
+    let mut bots = log_in(args, &mut tally, &interrupt)?;
+    let started = Instant::now();
+    send_for(args, &mut bots, &mut tally, &interrupt);
+    let seconds = started.elapsed().as_secs_f64();
+    drain(&mut bots, &mut tally, &interrupt);
+    let result = result(&bots, tally, seconds);
+    log_out(&mut bots);
+    finish(args, &result, interrupt.is_set())
+}
+
+/// Starts the bots one after the other, and waits until all are logged in or the time is over.
+fn log_in(
+    args: &Bots,
+    tally: &mut Tally,
+    interrupt: &Interrupt,
+) -> std::result::Result<Vec<Bot>, Box<dyn std::error::Error>> {
+    let mut bots: Vec<Bot> = Vec::with_capacity(args.count as usize);
+    let end = Instant::now() + LOGIN_TIME + STAGGER * args.count;
+    let mut next_start = Instant::now();
+    let mut told = Instant::now();
+    while Instant::now() < end && !interrupt.is_set() {
+        let round = Instant::now();
+        while bots.len() < args.count as usize && next_start <= round {
+            bots.push(start(args, bots.len() as u64)?);
+            next_start += STAGGER;
+        }
+        bots.iter_mut().for_each(|bot| bot.receive(tally));
+        let logged_in = count_logged_in(&bots);
+        if logged_in == args.count as usize {
+            output::line(format!("{logged_in} of {} logged in", args.count));
+            return Ok(bots);
+        }
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            output::line(format!("{logged_in} of {} logged in", args.count));
+        }
+        std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
+    }
+    let logged_in = count_logged_in(&bots);
+    if logged_in == 0 && !interrupt.is_set() {
+        let why = bots.first().and_then(|bot| bot.client.session().failure());
+        let why = why.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+        let host = args.host;
+        return Err(
+            format!("no bot could log in at {host}: {why}; is a host running there?").into()
+        );
+    }
+    Ok(bots)
+}
+
+fn start(args: &Bots, number: u64) -> std::result::Result<Bot, moorline::StartError> {
+    let name = format!("{}{number}", args.prefix);
+    let mut config =
+        ClientConfig::kcp_plaintext_unauthenticated(name).with_delivery(echo::delivery());
+    if let Some(port) = args.sync_port {
+        config = config.with_sync_port(port);
+    }
+    let size = args.size as usize;
+    Ok(Bot {
+        client: Client::connect(args.host, config)?,
+        reliable: Stream::new(number * 2, size),
+        sync: Stream::new(number * 2 + 1, size),
+        next_send: Instant::now(),
+    })
+}
+
+fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interrupt) {
+    let period = Duration::from_secs(1) / args.rate;
+    let started = Instant::now();
+    // Spread over a period, or every bot's message comes in the same instant.
+    for (number, bot) in bots.iter_mut().enumerate() {
+        bot.next_send = started + period.mul_f64(number as f64 / f64::from(args.count));
+    }
+    let end = started + Duration::from_secs(args.seconds.into());
+    let mut told = started;
+    while Instant::now() < end && !interrupt.is_set() {
+        let round = Instant::now();
+        for bot in bots.iter_mut() {
+            bot.receive(tally);
+            // Bounded: a bot that is late catches up by at most one second's messages.
+            for _ in 0..args.rate {
+                if bot.next_send > round {
+                    break;
+                }
+                bot.next_send += period;
+                bot.send(tally);
+            }
+            bot.flush(tally);
+        }
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            progress(bots, started.elapsed());
+        }
+        std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
+    }
+}
+
+/// Waits for what is still on its way. A late repeat of something that was received comes in this
+/// time as well.
+fn drain(bots: &mut [Bot], tally: &mut Tally, interrupt: &Interrupt) {
+    let end = Instant::now() + DRAIN_TIME;
+    let settle = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < end && !interrupt.is_set() {
+        bots.iter_mut().for_each(|bot| bot.receive(tally));
+        let is_complete = bots.iter().all(|bot| bot.reliable.is_complete());
+        if is_complete && Instant::now() >= settle {
+            return;
+        }
+        std::thread::sleep(ROUND);
+    }
+}
+
+fn log_out(bots: &mut [Bot]) {
+    bots.iter_mut().for_each(|bot| bot.client.close());
+    let end = Instant::now() + Duration::from_millis(100);
+    while Instant::now() < end {
+        for bot in bots.iter_mut() {
+            while bot.client.poll().is_some() {}
+        }
+        std::thread::sleep(ROUND);
+    }
+}
+
+impl Bot {
+    fn receive(&mut self, tally: &mut Tally) {
+        while let Some(event) = self.client.poll() {
+            let message = match event {
+                ClientEvent::Message(message) => message,
+                ClientEvent::Session(event) => {
+                    let is_retry = event.kind == moorline::EventKind::ReconnectStarted;
+                    tally.reconnects += u64::from(is_retry);
+                    continue;
+                }
+                ClientEvent::Welcome { .. } => continue,
+            };
+            let now = self.client.now();
+            if message.kind == Echo::KIND {
+                if let Some(latency) = self.reliable.on_received(now, &message.payload) {
+                    tally.latencies.add(latency);
+                }
+            } else if message.kind == Sync::KIND
+                && let Some(latency) = self.sync.on_received(now, &message.payload)
+            {
+                tally.sync_latencies.add(latency);
+            }
+        }
+    }
+
+    /// Sends the next message of each lane. One that is not taken is counted, and its number is used
+    /// for the next one, so that a refusal is not mistaken for a loss.
+    fn send(&mut self, tally: &mut Tally) {
+        for (kind, stream) in [(Echo::KIND, &mut self.reliable), (Sync::KIND, &mut self.sync)] {
+            stream.write(self.client.now(), &mut tally.payload);
+            match self.client.send_bytes(kind, 0, &tally.payload) {
+                Ok(()) => stream.on_sent(),
+                Err(_) => tally.refused_sends += 1,
+            }
+        }
+    }
+
+    /// Sends what waits in the client, and takes what came meanwhile.
+    fn flush(&mut self, tally: &mut Tally) {
+        self.receive(tally);
+    }
+}
+
+fn count_logged_in(bots: &[Bot]) -> usize {
+    bots.iter().filter(|bot| bot.client.state() == State::LoggedIn).count()
+}
+
+fn progress(bots: &[Bot], elapsed: Duration) {
+    let mut account = Account::default();
+    bots.iter().for_each(|bot| account.add(&bot.reliable.account()));
+    let Account { sent, received, .. } = account;
+    let (seconds, logged_in) = (elapsed.as_secs(), count_logged_in(bots));
+    output::line(format!("{seconds:>4} s  {logged_in} logged in  {sent} sent  {received} back"));
+}
+
+fn result(bots: &[Bot], mut tally: Tally, seconds: f64) -> Result {
+    let mut sessions = BTreeMap::new();
+    let (mut messages, mut sync) = (Account::default(), Account::default());
+    for bot in bots {
+        *sessions.entry(bot.client.state().to_string()).or_insert(0) += 1;
+        messages.add(&bot.reliable.account());
+        sync.add(&bot.sync.account());
+    }
+    Result {
+        sessions,
+        messages,
+        sync,
+        latency_ms: tally.latencies.percentiles(),
+        sync_latency_ms: tally.sync_latencies.percentiles(),
+        refused_sends: tally.refused_sends,
+        reconnects: tally.reconnects,
+        seconds,
+    }
+}
+
+fn finish(args: &Bots, result: &Result, was_interrupted: bool) -> Outcome {
+    let Result { messages, sync, latency_ms, .. } = result;
+    let states: Vec<String> =
+        result.sessions.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    output::line(format!("sessions   {}", states.join(", ")));
+    for (name, account) in [("reliable", messages), ("latest", sync)] {
+        let Account { sent, received, lost, duplicated, out_of_order, corrupted } = account;
+        output::line(format!(
+            "{name:<10} {sent} sent, {received} received, {lost} lost, {duplicated} duplicated, \
+             {out_of_order} out of order, {corrupted} corrupted"
+        ));
+    }
+    let Percentiles { p50, p99, max } = latency_ms;
+    output::line(format!("latency    p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"));
+    if result.refused_sends > 0 || result.reconnects > 0 {
+        let (refused, reconnects) = (result.refused_sends, result.reconnects);
+        output::line(format!("trouble    {refused} sends refused, {reconnects} reconnects"));
+    }
+    if let Some(path) = &args.json {
+        write_json(path, result)?;
+    }
+    let logged_in = result.sessions.get("LoggedIn").copied().unwrap_or(0);
+    let is_good = logged_in == u64::from(args.count) && messages.is_clean();
+    if was_interrupted {
+        output::line("interrupted: the account stops where the run did");
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_json(path: &Path, result: &Result) -> std::result::Result<(), String> {
+    output::json_file(path, result)
+}

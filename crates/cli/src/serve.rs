@@ -1,0 +1,166 @@
+//! `moorline serve`: a host that echoes and relays until it is told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use moorline::{
+    DuplicatePolicy, Event, HostConfig, KcpConfig, Keep, Limits, Listener, Server, ServerConfig,
+    ServerEvent,
+};
+use moorline_metrics::{ReportOptions, ReportWriter};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::args::{Duplicate, Serve};
+use crate::echo::{self, Score};
+use crate::interrupt::Interrupt;
+use crate::output;
+
+/// What one address may have where strangers can reach the host.
+const PER_ADDRESS_MAX: usize = 64;
+
+pub(crate) fn run(args: &Serve) -> Outcome {
+    let mut server = Server::bind(config(args))?;
+    let interrupt = Interrupt::listen(Some(server.waker()))?;
+    let mut score = Score::default();
+    announce(args, &server);
+    while !interrupt.is_set() {
+        match server.poll_for(Duration::from_secs(1)) {
+            Some(ServerEvent::Session(event)) => tell(args, &event),
+            Some(ServerEvent::Login(request)) => request.accept(),
+            Some(ServerEvent::Message { session, message }) => {
+                score.answer(&mut server, session, message);
+            }
+            None => {}
+        }
+    }
+    stop(args, &mut server, &score)
+}
+
+fn config(args: &Serve) -> ServerConfig {
+    let duplicate = match args.duplicate {
+        Duplicate::Refuse => DuplicatePolicy::Refuse,
+        Duplicate::Supersede => DuplicatePolicy::Supersede,
+    };
+    // Nobody but this machine can reach a loopback address.
+    let is_local = args.kcp.is_some_and(|address| address.ip().is_loopback());
+    let per_address = if is_local { args.max_sessions } else { PER_ADDRESS_MAX };
+    let limits = Limits {
+        sessions_max: args.max_sessions,
+        sessions_per_address_max: args.max_per_address.unwrap_or(per_address),
+        ..Limits::default()
+    };
+    let host = HostConfig {
+        duplicate,
+        keep: Keep(args.keep),
+        limits,
+        delivery: echo::delivery(),
+        ..HostConfig::default()
+    };
+    let listener = |reliable: SocketAddr| Listener::KcpPlaintextUnauthenticated {
+        reliable,
+        sync: args.kcp_sync,
+        kcp: KcpConfig::default(),
+    };
+    let listeners = args.kcp.map(listener).into_iter().collect();
+    ServerConfig { host, listeners, buffers: moorline::BufferSizes::HOST }
+}
+
+/// A line that a person reads, or an object that a program does.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line<'a> {
+    Listening { kcp: Option<SocketAddr>, kcp_sync: Option<SocketAddr> },
+    Warning { text: &'a str },
+    Session(SessionLine),
+    Stopped { sessions: u64, messages: u64, answers_refused: u64, malformed: u64 },
+}
+
+#[derive(Serialize)]
+struct SessionLine {
+    at_ms: u64,
+    session: String,
+    kind: String,
+    from: String,
+    to: String,
+    identity: Option<String>,
+    address: Option<SocketAddr>,
+    reason: Option<String>,
+}
+
+fn announce(args: &Serve, server: &Server) {
+    let mut addresses = server.local_addresses().into_iter();
+    let (kcp, kcp_sync) = (addresses.next(), addresses.next());
+    if args.json {
+        output::json_line(&Line::Listening { kcp, kcp_sync });
+    } else {
+        for (name, address) in [("kcp", kcp), ("kcp sync", kcp_sync)] {
+            if let Some(address) = address {
+                output::line(format!("listening on {address} ({name}, plaintext)"));
+            }
+        }
+    }
+    for warning in server.warnings() {
+        if args.json {
+            output::json_line(&Line::Warning { text: &warning });
+        } else {
+            eprintln!("warning: {warning}");
+        }
+    }
+}
+
+fn tell(args: &Serve, event: &Event) {
+    if !args.json {
+        output::line(event.to_string());
+        return;
+    }
+    output::json_line(&Line::Session(SessionLine {
+        at_ms: event.at.as_millis(),
+        session: event.session.to_string(),
+        kind: format!("{:?}", event.kind),
+        from: event.from.to_string(),
+        to: event.to.to_string(),
+        identity: event.identity.as_ref().map(ToString::to_string),
+        address: event.address,
+        reason: event.reason.as_ref().map(ToString::to_string),
+    }));
+}
+
+/// Stops in order: the report's figures are taken while the sessions are there, then each session
+/// ends, then the report is written.
+fn stop(args: &Serve, server: &mut Server, score: &Score) -> Outcome {
+    let mut run = server.snapshot(run_id());
+    server.stop();
+    while let Some(event) = server.poll() {
+        if let ServerEvent::Session(event) = event {
+            tell(args, &event);
+        }
+    }
+    run.completed_at = Some(SystemTime::now());
+    let (sessions, messages) = (run.sessions_created, score.messages);
+    if args.json {
+        let (answers_refused, malformed) = (score.refused, score.malformed);
+        output::json_line(&Line::Stopped { sessions, messages, answers_refused, malformed });
+    } else {
+        output::line(format!("stopped: {sessions} sessions, {messages} messages"));
+    }
+    let Some(directory) = &args.report_dir else { return Ok(ExitCode::SUCCESS) };
+    let options =
+        ReportOptions { directory: directory.clone(), console: !args.json, ..Default::default() };
+    let mut writer = ReportWriter::new(options);
+    let finished = writer.finish(&run);
+    if let Some(block) = &finished.console {
+        output::line(block);
+    }
+    for error in &finished.errors {
+        eprintln!("error: {error}");
+    }
+    Ok(if finished.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A name for this run's files: when it was, and which process.
+fn run_id() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", since.as_secs(), std::process::id())
+}
