@@ -1,7 +1,7 @@
 //! Checks of the tree that no compiler makes: `cargo xtask tidy`.
 //!
 //! A rule without a checker is a wish. Each module here holds one kind of rule, as small functions
-//! from a [`Tree`] to findings.
+//! from a [`Tree`] to findings; plain `cargo test` runs them all over this repository.
 //!
 //! * [`tree`]: the tracked files, and what a finding is.
 //! * [`source`]: Rust source with comments, literals and tests told apart.
@@ -59,4 +59,14 @@ fn tidy() -> Result<Vec<Finding>, String> {
     findings.extend(links::check(&tree));
     findings.sort();
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_repository_is_tidy() {
+        let findings = super::tidy().expect("the tree can be read");
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(told.is_empty(), "\n{}", told.join("\n"));
+    }
 }
