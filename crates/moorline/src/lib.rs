@@ -68,7 +68,7 @@ pub use moorline_link::{
 pub use moorline_session::{
     ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, HostCounters, Jitter,
     Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase, ReconnectMode,
-    ReconnectPolicy, Session, SessionId, State, Table, Watch,
+    ReconnectPolicy, Session, SessionId, State, Table, Totals, Watch,
 };
 pub use moorline_udp::{BufferSizes, Waker};
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};

@@ -63,6 +63,16 @@ impl Server {
     pub(crate) fn note_peer(&mut self, event: &Event) {
         let Some(address) = event.address else { return };
         let at = self.clock.wall(event.at);
+        if let Some(totals) = &event.totals {
+            let seen = PeerObservation {
+                state: Some(event.to),
+                last_activity: None,
+                payload_sent: totals.sent,
+                payload_received: totals.received,
+                link: totals.link.clone(),
+            };
+            self.peers.observe(address, &seen);
+        }
         match event.kind {
             EventKind::TransportConnected => self.peers.opened(address, at),
             EventKind::LoginFailed => self.peers.failed(address, "login"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 
+use moorline_link::transport::{LinkStats, Volume};
 use moorline_link::{Identity, Reason, Time};
 
 use crate::lifecycle::{EventKind, State};
@@ -45,6 +46,19 @@ pub struct Event {
     pub identity: Option<Identity>,
     /// Where the peer is, or was last.
     pub address: Option<SocketAddr>,
+    /// What went over the session, where it or its link ended; on a host.
+    pub totals: Option<Box<Totals>>,
+}
+
+/// What went over a session, and the last figures of its link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Application messages to the peer, with the bytes of their payloads.
+    pub sent: Volume,
+    /// Application messages from the peer, with the bytes of their payloads.
+    pub received: Volume,
+    /// Figures of the link, if there still was one.
+    pub link: Option<LinkStats>,
 }
 
 /// `12.345s 0011223344556677 ann LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)`

@@ -63,7 +63,7 @@ mod table;
 pub use clock_sync::{ClockSync, RoundTrip};
 pub use config::{ConfigError, DuplicatePolicy, HostConfig, Keep, Limits};
 pub use dialer::{ConnectError, Dialer, DialerConfig, DialerCounters, DialerEvent, Login};
-pub use event::{Event, ObserverId, SessionId, Watch};
+pub use event::{Event, ObserverId, SessionId, Totals, Watch};
 pub use host::login::{AnswerError, LoggedIn};
 pub use host::{Host, HostCounters, HostEvent, NoSession};
 pub use lifecycle::{EventKind, Input, Misplaced, State};

@@ -206,7 +206,17 @@ impl Session {
         }
         let (identity, address) = (self.identity.clone(), self.address);
         let session = self.id;
-        Ok(Some(Event { session, kind, from, to, at: now, reason, identity, address }))
+        Ok(Some(Event {
+            session,
+            kind,
+            from,
+            to,
+            at: now,
+            reason,
+            identity,
+            address,
+            totals: None,
+        }))
     }
 
     /// Notes a sign of life: before the login any traffic counts, after it only what was accepted.

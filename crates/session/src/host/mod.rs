@@ -16,7 +16,7 @@ use moorline_link::{
 };
 
 use crate::config::{ConfigError, HostConfig};
-use crate::event::{Event, ObserverId, Observers, SessionId, Watch};
+use crate::event::{Event, ObserverId, Observers, SessionId, Totals, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
 use crate::session::{Due, Session};
@@ -312,7 +312,10 @@ impl<T: Transport> Host<T> {
         input: Input,
         reason: Option<Reason>,
     ) -> Result<(), Misplaced> {
-        if let Some(event) = self.table.apply(now, id, input, reason)? {
+        let is_end = matches!(input, Input::Silence | Input::Close);
+        let totals = if is_end { self.totals(id) } else { None };
+        if let Some(mut event) = self.table.apply(now, id, input, reason)? {
+            event.totals = totals;
             self.observers.tell(&event);
             self.events.push_back(HostEvent::Session(event));
         }
@@ -321,12 +324,21 @@ impl<T: Transport> Host<T> {
 
     /// The one way in which a session leaves the table.
     fn remove(&mut self, now: Time, id: SessionId, reason: Reason) {
-        self.drop_link(now, id, farewell(&reason).as_ref());
+        let farewell = farewell(&reason);
         let closed = self.step(now, id, Input::Close, Some(reason));
         debug_assert!(closed.is_ok(), "every state can be closed");
+        self.drop_link(now, id, farewell.as_ref());
         if self.table.remove(id).is_some() {
             self.counters.sessions_closed += 1;
         }
+    }
+
+    fn totals(&self, id: SessionId) -> Option<Box<Totals>> {
+        let session = self.table.by_id(id)?;
+        let link = session
+            .link
+            .and_then(|link| self.transports.get(usize::from(link.transport))?.stats(link.link));
+        Some(Box::new(Totals { sent: session.sent, received: session.received, link }))
     }
 
     /// Ends a session's link, if it has one, with a word to the peer.
