@@ -278,3 +278,25 @@ fn first(a: (Time, Due), b: Option<(Time, Due)>) -> (Time, Due) {
         _ => a,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_input_leaves_the_whole_session_alone() {
+        let refused = |state| {
+            let is_refused =
+                move |input: &Input| matches!(answer(state, *input), Answer::Refuse(_));
+            Input::ALL.into_iter().filter(is_refused).map(move |input| (state, input))
+        };
+        for (state, input) in State::ALL.into_iter().flat_map(refused) {
+            let mut session = Session::new(Time::ZERO, SessionId(1), Side::Host);
+            session.state = state;
+            let before = format!("{session:?}");
+            let later = Time::from_millis(9_000);
+            assert!(session.apply(later, input, Some(Reason::PeerLeft)).is_err());
+            assert_eq!(format!("{session:?}"), before, "{state} {input:?}");
+        }
+    }
+}
