@@ -120,8 +120,10 @@ impl Wheel {
     }
 
     fn link(&mut self, now: Time, timer: u32) {
-        if self.armed == 0 {
-            for (number, level) in self.levels.iter_mut().enumerate() {
+        // Where nothing waits, the past can be skipped; otherwise a long quiet time would push the
+        // timer to a coarser level than its distance needs.
+        for (number, level) in self.levels.iter_mut().enumerate() {
+            if level.occupied == [0; WORDS] {
                 level.unit = level.unit.max(now.as_millis() >> shift(number));
             }
         }
@@ -251,6 +253,14 @@ mod tests {
             assert!(late <= u128::from(millis / 64 + 1), "{millis} ms fired {late} ms late");
             assert!(wheel.is_empty() && wheel.next().is_none());
         }
+    }
+
+    #[test]
+    fn a_timer_beside_a_far_one_is_not_late_after_a_long_quiet_time() {
+        let mut wheel = Wheel::new();
+        wheel.set(Time::ZERO, 0, Time::from_millis(3_600_000));
+        wheel.set(Time::from_millis(1_800_000), 1, Time::from_millis(1_800_010));
+        assert_eq!(wheel.pop_due(Time::from_millis(1_800_010)), Some(1));
     }
 
     #[test]
