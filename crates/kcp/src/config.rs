@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::conversation::MESSAGE_LEN_MAX;
+use crate::segment::MESSAGE_LEN_MAX;
 
 /// The host's UDP port of the sync lane. A client sends there; to a host it only says that its
 /// second own port ([`Port(1)`](moorline_link::Port)) exists, whatever its number.

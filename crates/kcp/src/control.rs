@@ -11,6 +11,9 @@ use std::time::Duration;
 use moorline_link::{Refusal, RefusalCode};
 use prost::Message;
 
+/// No `LoginResponse` of [`login_refused`] makes a longer envelope, in bytes.
+pub(crate) const REFUSAL_LEN_MAX: usize = Refusal::TEXT_LEN_MAX + 32;
+
 /// What a host's no says where it gives no words.
 const REFUSED_TEXT: &str = "the host refused the login";
 
@@ -215,6 +218,7 @@ fn bounded(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Envelope;
     use crate::kinds::{LoginResponse, LogoutRequest};
 
     #[test]
@@ -226,6 +230,13 @@ mod tests {
         assert_eq!(answer, Ok(LoginVerdict::Refused(expected.clone())));
         assert_eq!(read_logout(&logout(b"me", Some(&refusal))), Ok(Some(expected)));
         assert_eq!(read_logout(&logout(b"me", None)), Ok(None));
+    }
+
+    #[test]
+    fn no_refusal_is_longer_than_a_login_is_made() {
+        let refusal =
+            Refusal::new(RefusalCode::Other(u16::MAX), "x".repeat(500)).retry_after(Duration::MAX);
+        assert!(login_refused(&refusal).len() <= REFUSAL_LEN_MAX - Envelope::OVERHEAD_MAX);
     }
 
     #[test]

@@ -10,17 +10,10 @@ use moorline_link::transport::Volume;
 use moorline_link::{LinkStats, Port, Time, Transmit};
 
 use crate::census::Standing;
-use crate::envelope::Envelope;
 use crate::outbox::{Shared, Sink};
-use crate::segment::{Command, Datagram, HEADER_LEN};
+use crate::segment::{Command, Datagram, MTU};
 use crate::track::{INTERVAL, Inbound, Outbound, RoundTrip};
 
-/// The longest datagram that is sent, in bytes.
-const MTU: usize = 1_200;
-/// The most data of one segment, in bytes.
-pub(crate) const SEGMENT_LEN_MAX: usize = MTU - HEADER_LEN;
-/// The longest payload that KCP can cut into segments of one window.
-pub(crate) const MESSAGE_LEN_MAX: usize = 127 * SEGMENT_LEN_MAX - Envelope::OVERHEAD_MAX;
 /// Send and receive windows in segments.
 const WINDOW: u16 = 128;
 /// Milliseconds, 19.9 days: KCP's clock must stay so far below 2^31 that timeouts can be added.
@@ -36,6 +29,9 @@ const OWED_MAX: u32 = 256;
 pub(crate) const RELIABLE: Port = Port(0);
 /// The own port of the sync lane.
 pub(crate) const SYNC: Port = Port(1);
+/// A sync conversation that was silent for this long has failed: on a host another may take its
+/// place, and what it does not carry the reliable one does.
+pub(crate) const SYNC_SILENCE: Duration = Duration::from_secs(6);
 
 /// What a datagram belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +84,8 @@ pub(crate) struct Conversation {
     pub(crate) alarm: Option<Time>,
     /// When the peer was last heard.
     pub(crate) heard_at: Time,
+    /// When the peer was last heard, or since when something waits for it.
+    waits_since: Time,
     kcp: Kcp<Sink>,
     outbox: Shared,
     began: Time,
@@ -119,6 +117,7 @@ impl Conversation {
             standing: Standing::Own,
             alarm: None,
             heard_at: now,
+            waits_since: now,
             kcp,
             outbox: outbox.clone(),
             began: now,
@@ -141,12 +140,13 @@ impl Conversation {
             return Err(InputError::BadAcknowledgement);
         }
         self.heard_at = now;
+        self.waits_since = now;
         self.received.add(datagram.bytes().len());
-        self.note(clock, datagram);
         if self.waiting() > 0 {
             // KCP measures round trips against the time of its last update.
             self.update(clock);
         }
+        self.note(clock, datagram);
         // It can only fail on what was checked before.
         let _ = self.kcp.input(datagram.bytes());
         if self.owed > OWED_MAX {
@@ -169,6 +169,9 @@ impl Conversation {
     /// Sends `message`, at once if nothing was sent in the last interval.
     pub(crate) fn send(&mut self, now: Time, message: &[u8]) -> Result<(), Exhausted> {
         let clock = self.clock(now)?;
+        if self.waiting() == 0 {
+            self.waits_since = now;
+        }
         // It can only fail on a message that is too long, which the caller saw to.
         let sent = self.kcp.send(message);
         debug_assert!(sent.is_ok(), "{sent:?}");
@@ -206,6 +209,11 @@ impl Conversation {
     /// Whether a segment was repeated in vain as often as KCP repeats one.
     pub(crate) fn is_dead(&self) -> bool {
         self.kcp.is_dead_link()
+    }
+
+    /// For how long something has waited without a sign of life; zero if nothing waits.
+    pub(crate) fn stalled_for(&self, now: Time) -> Duration {
+        if self.waiting() == 0 { Duration::ZERO } else { now.since(self.waits_since) }
     }
 
     /// How many bytes of segments the peer made this side keep or pass on since the beginning.

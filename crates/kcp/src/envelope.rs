@@ -12,6 +12,8 @@ use std::fmt;
 const KIND_KEY: u64 = 1 << 3;
 /// Field 2, a length and that many bytes.
 const PAYLOAD_KEY: u64 = 2 << 3 | 2;
+/// Field 15, of no meaning, a length and that many bytes.
+const PADDING_KEY: u64 = 15 << 3 | 2;
 /// How deep groups may nest in an unknown field: protobuf's own limit.
 const DEPTH_MAX: u32 = 100;
 
@@ -61,6 +63,18 @@ impl<'a> Envelope<'a> {
             put_varint(bytes, self.payload.len() as u64);
             bytes.extend_from_slice(self.payload);
         }
+    }
+}
+
+/// Appends a field that every reader skips to the envelope in `bytes`, so that it has at least
+/// `len_min` bytes.
+pub(crate) fn pad(bytes: &mut Vec<u8>, len_min: usize) {
+    let missing = len_min.saturating_sub(bytes.len());
+    if missing > 0 {
+        let zeros = missing.saturating_sub(2);
+        put_varint(bytes, PADDING_KEY);
+        put_varint(bytes, zeros as u64);
+        bytes.resize(bytes.len().saturating_add(zeros), 0);
     }
 }
 
@@ -235,6 +249,18 @@ mod tests {
             let mut bytes = vec![7 << 3 | 3; depth];
             bytes.extend(vec![7 << 3 | 4; depth]);
             assert_eq!(actual(&bytes), expected(&bytes), "{depth} groups");
+        }
+    }
+
+    #[test]
+    fn padding_is_skipped_and_makes_a_message_as_long_as_wanted() {
+        for len in [0, 1, 9, 126, 127, 128, 129, 130, 131, 300] {
+            let mut bytes = Vec::new();
+            Envelope { kind: 21, payload: b"name" }.emit(&mut bytes);
+            pad(&mut bytes, len);
+            assert!(bytes.len() >= len && bytes.len() <= len.max(8).saturating_add(1));
+            assert_eq!(actual(&bytes), Ok((21, b"name".to_vec())));
+            assert_eq!(actual(&bytes), expected(&bytes));
         }
     }
 

@@ -50,6 +50,7 @@
 //! * [`envelope`] and [`kinds`]: what a message is on the wire.
 //! * `control`: the words of the session layer as such messages.
 //! * `segment`: a checked walk over a datagram before KCP sees it.
+//! * [`config`]: the limits.
 //! * `track`, `outbox`, `latest`, `census`, `counters`: bookkeeping, each on its own.
 //! * `conversation`: one KCP and its clock.
 //! * `link`: what belongs to one peer.

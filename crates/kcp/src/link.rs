@@ -52,7 +52,8 @@ pub(crate) struct Link {
     pub(crate) reliable: SlotKey,
     /// The conversation of the sync lane.
     pub(crate) sync: Sync,
-    /// The name in the last login that was sent or received; empty before.
+    /// Client: the name in the last login that was sent. Host: the first that was received and not
+    /// refused. Empty before.
     pub(crate) identity: Vec<u8>,
     /// Newest-wins messages that wait for room.
     pub(crate) latest: LatestQueue,

@@ -5,8 +5,16 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::envelope::Envelope;
+
 /// The bytes of a segment before its data.
 pub(crate) const HEADER_LEN: usize = 24;
+/// The longest datagram that is sent, in bytes.
+pub(crate) const MTU: usize = 1_200;
+/// The most data of a segment that is sent, in bytes.
+pub(crate) const SEGMENT_LEN_MAX: usize = MTU - HEADER_LEN;
+/// The longest payload that KCP can cut into fewer segments than a window has, in bytes.
+pub(crate) const MESSAGE_LEN_MAX: usize = 127 * SEGMENT_LEN_MAX - Envelope::OVERHEAD_MAX;
 /// The longest datagram that is looked at; an Ethernet frame carries no more.
 const DATAGRAM_LEN_MAX: usize = 1_500;
 /// Sequence numbers from here on are refused: a window above them would reach 2^31.

@@ -2,7 +2,6 @@
 
 use std::mem;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use moorline_link::slots::SlotKey;
 use moorline_link::{LinkEvent, LinkId, Port, Reason, Time, Transmit};
@@ -10,14 +9,11 @@ use moorline_link::{LinkEvent, LinkId, Port, Reason, Time, Transmit};
 use super::{KcpEndpoint, Side};
 use crate::census::{Limit, Standing};
 use crate::control;
-use crate::conversation::{InputError, Owner, RELIABLE, Route, SYNC};
+use crate::conversation::{InputError, Owner, RELIABLE, Route, SYNC, SYNC_SILENCE};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::kinds;
 use crate::link::{Phase, Sync};
 use crate::segment::{Command, Datagram, Malformed, Segment};
-
-/// A sync endpoint that was silent for this long may be replaced by a new one.
-const SYNC_SILENCE: Duration = Duration::from_secs(6);
 
 impl KcpEndpoint {
     pub(super) fn receive(&mut self, now: Time, port: Port, from: SocketAddr, bytes: &[u8]) {

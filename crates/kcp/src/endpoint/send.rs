@@ -10,11 +10,11 @@ use moorline_link::{Control, Lane, LinkId, Outgoing, Reason, Refusal, SendError,
 
 use super::{KcpEndpoint, Side};
 use crate::control;
-use crate::conversation::{Owner, RELIABLE, Route, SEGMENT_LEN_MAX, SYNC};
-use crate::envelope::Envelope;
+use crate::conversation::{Owner, RELIABLE, Route, SYNC};
+use crate::envelope::{self, Envelope};
 use crate::kinds;
 use crate::link::{BEATS_MAX, Link, Phase, Sync};
-use crate::segment::{Command, Segment};
+use crate::segment::{Command, SEGMENT_LEN_MAX, Segment};
 
 /// A dial's first wait for an answer; it doubles up to [`PROBE_INTERVAL_MAX`].
 const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -140,7 +140,9 @@ impl KcpEndpoint {
                 }
                 self.arm(now, reliable);
             }
-            Control::LoginRefused(_) | Control::BeatAnswer { .. } => {}
+            // The peer may try another name.
+            Control::LoginRefused(_) => link.identity.clear(),
+            Control::BeatAnswer { .. } => {}
         }
     }
 
@@ -240,6 +242,10 @@ impl KcpEndpoint {
         let mut bytes = mem::take(&mut self.scratch);
         bytes.clear();
         envelope.emit(&mut bytes);
+        if envelope.kind == kinds::LOGIN_REQUEST {
+            // A host that has no room answers with no more bytes than it got.
+            envelope::pad(&mut bytes, control::REFUSAL_LEN_MAX);
+        }
         let sent = self.conversations.get_mut(key).map(|other| other.send(now, &bytes));
         self.scratch = bytes;
         match sent {
@@ -256,8 +262,9 @@ impl KcpEndpoint {
     }
 
     /// Turns a peer away that asked. The answer is one datagram that is never repeated and not
-    /// longer than what the peer sent, as its address may be forged; a peer that misses it repeats
-    /// its first datagram and is turned away again.
+    /// longer than what the peer sent, as its address may be forged. It acknowledges, so that it
+    /// opens nothing at another host. A peer that misses it repeats its first datagram and is
+    /// turned away again.
     pub(super) fn turn_away(&mut self, key: SlotKey, refusal: &Refusal) {
         let Some(link) = self.links.get(key) else { return };
         if !matches!(link.phase, Phase::Asked { .. }) {
@@ -265,10 +272,9 @@ impl KcpEndpoint {
         }
         if let Some(conversation) = self.conversations.get(link.reliable) {
             let Route { port, address, number } = conversation.route;
-            let wordless = Refusal { text: "".into(), ..refusal.clone() };
-            for refusal in [refusal, &wordless] {
+            // A client of ours sent enough for the reason; an existing peer cannot read it anyway.
+            for payload in [control::login_refused(refusal), Vec::new()] {
                 let (mut message, mut datagram) = (Vec::new(), Vec::new());
-                let payload = control::login_refused(refusal);
                 Envelope { kind: kinds::LOGIN_RESPONSE, payload: &payload }.emit(&mut message);
                 let arrived = conversation.inbound_next();
                 Segment::first_push(number, arrived, &message).emit(&mut datagram);

@@ -4,7 +4,7 @@ use moorline_link::slots::SlotKey;
 use moorline_link::{Reason, Time};
 
 use super::KcpEndpoint;
-use crate::conversation::Owner;
+use crate::conversation::{Owner, SYNC, SYNC_SILENCE};
 use crate::link::Phase;
 
 impl KcpEndpoint {
@@ -45,6 +45,10 @@ impl KcpEndpoint {
         let Some(conversation) = self.conversations.get_mut(key) else { return };
         if conversation.tick(now).is_err() {
             return self.end(key, Reason::Exhausted);
+        }
+        if conversation.route.port == SYNC && conversation.stalled_for(now) >= SYNC_SILENCE {
+            self.counts.sync_failed += 1;
+            return self.end(key, Reason::Unacknowledged);
         }
         if conversation.alarm.is_some_and(|alarm| alarm <= now) {
             conversation.alarm = None;

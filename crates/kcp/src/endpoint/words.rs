@@ -98,8 +98,8 @@ impl KcpEndpoint {
             (_, kinds::LOGOUT_REQUEST) => return self.on_logout(now, key, payload),
             (Side::Host, kinds::LOGIN_REQUEST) => {
                 let identity = control::read_login(payload)?;
-                // The name that was let in stays the link's.
-                if matches!(link.phase, Phase::Up) {
+                // A second name cannot take the place of the one that is being judged.
+                if link.identity.is_empty() {
                     link.identity.clone_from(&identity);
                 }
                 Control::Login { identity, payload: payload.to_vec() }
