@@ -3,10 +3,13 @@
 mod support;
 
 use moorline_link::{Reason, Refusal, RefusalCode, SendError};
-use moorline_session::{ConnectError, EventKind, Misplaced, ReconnectMode, State};
+use moorline_session::{ConnectError, DialerConfig, EventKind, Misplaced, ReconnectMode, State};
 use support::{
     Answers, KNOWN, UNKNOWN, World, client_config, first, host_config, login, message, ms, secs,
 };
+
+/// As the memory transport writes it.
+const LOGIN_ACCEPTED: u8 = 6;
 
 #[test]
 fn a_client_connects_logs_in_talks_and_leaves() {
@@ -46,8 +49,7 @@ fn a_client_connects_logs_in_talks_and_leaves() {
 #[test]
 fn transport_up_is_not_logged_in() {
     let mut world = World::new(1, host_config());
-    let ann =
-        world.add_client(moorline_session::DialerConfig { login: None, ..client_config("ann") });
+    let ann = world.add_client(DialerConfig { login: None, ..client_config("ann") });
     world.connect(ann);
     world.drive(secs(1));
     assert_eq!(world.state(ann), State::TransportConnected);
@@ -103,6 +105,22 @@ fn login_success_while_disconnected_is_refused() {
     world.drive(secs(1));
     assert_eq!(world.state(ann), State::Disconnected);
     assert!(!world.story(ann).contains(&EventKind::LoginSucceeded));
+}
+
+#[test]
+fn login_success_without_a_login_is_refused_and_counted() {
+    let mut world = World::new(1, host_config());
+    world.add_client(DialerConfig { login: None, ..client_config("ann") });
+    world.connect(0);
+    world.drive(secs(1));
+    let (now, at, host_at) = (world.now, world.clients[0].at, world.host_at);
+    let mut accepted = vec![LOGIN_ACCEPTED];
+    accepted.extend(world.net.last_conversation(at).expect("the client has sent"));
+    accepted.extend([0; 8]);
+    world.net.send(now, host_at, at, &accepted);
+    world.drive(secs(1));
+    assert_eq!(world.state(0), State::TransportConnected);
+    assert_eq!(world.client(0).counters().misplaced, 1);
 }
 
 #[test]
