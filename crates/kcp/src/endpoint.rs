@@ -34,7 +34,7 @@ enum Side {
     Client,
 }
 
-/// All links of one host or client over KCP. See the [crate](crate) for what it speaks.
+/// All links of one host or client over KCP. See the [crate] for what it speaks.
 ///
 /// [`Port(0)`](Port) is the own port of the reliable lane, `Port(1)` that of the sync lane.
 #[derive(Debug)]

@@ -31,7 +31,11 @@
 //! KCP as in the C original (fast mode: a flush each 10 ms, repeats after two skips, no congestion
 //! window, windows of 128 segments, datagrams of 1,200 bytes), one conversation for each peer and
 //! lane. Every message is an [`Envelope`](envelope::Envelope) of one of the [`kinds`]. Messages of
-//! which only the newest counts use a second UDP port where both sides have one.
+//! which only the newest counts use a second UDP port where both sides have one; all others are
+//! reliable and ordered, whatever lane was asked for. A host gives a sync endpoint to the player
+//! that a `MoveInput` names first, so a client whose first such message is another sends a
+//! `MoveInput` of tick 0 before it, which the host's application sees like any other. A sync lane
+//! that is silent for six seconds while something waits on it is given up for the reliable one.
 //!
 //! KCP has no handshake. A client probes until the host answers, with KCP's own question for the
 //! window; a host answers a probe without keeping anything, and makes a link only for the very

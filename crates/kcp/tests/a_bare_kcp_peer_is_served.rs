@@ -154,6 +154,55 @@ fn a_sync_endpoint_is_bound_only_to_a_player_who_is_logged_in_from_there() {
 }
 
 #[test]
+fn a_sync_endpoint_goes_to_the_newest_link_of_its_player_when_an_older_one_ends() {
+    let mut world = World::new(8, host_config());
+    let sync_host = world.peers[HOST].addresses[1];
+    let (mut old, old_link) = enter(&mut world, 1, "ada");
+    let mut new = Bare::new(world.now, 1, address(1, 710), world.host_address());
+    new.send(&envelope(21, b"\x0a\x03ada"));
+    run(&mut world, &mut [&mut old, &mut new], millis(50));
+    old.send(&envelope(23, b""));
+    run(&mut world, &mut [&mut old, &mut new], millis(50));
+    assert_eq!(world.losses(HOST), [(old_link, moorline_link::Reason::PeerLeft)]);
+    let mut sync = Bare::new(world.now, 1, address(1, 701), sync_host);
+    sync.send(&envelope(1, &named("ada", 2, 1)));
+    run(&mut world, &mut [&mut new, &mut sync], millis(50));
+    assert_eq!(counter(world.host(), "kcp_sync_refused"), 0);
+    let got =
+        |event: &LinkEvent| matches!(event, LinkEvent::Message { link, .. } if *link != old_link);
+    assert!(world.peers[HOST].events.iter().any(got));
+}
+
+#[test]
+fn a_second_name_does_not_take_the_place_of_the_one_that_is_judged() {
+    let mut world = World::new(9, KcpConfig::default());
+    world.peers[HOST].manner = Manner::Accept;
+    let (mut peer, link) = enter(&mut world, 1, "ada");
+    peer.send(&envelope(21, b"\x0a\x03eve"));
+    run(&mut world, &mut [&mut peer], millis(50));
+    let yes = Control::LoginAccepted { server_tick: 1, payload: Vec::new() };
+    world.control(HOST, link, &yes).expect("it is up");
+    run(&mut world, &mut [&mut peer], millis(50));
+    assert_eq!(fields(&peer.of_kind(22)[0])[0].1.bytes, b"ada");
+}
+
+#[test]
+fn nothing_follows_a_good_bye_that_was_said_before_the_host_let_the_peer_in() {
+    let mut world = World::new(10, KcpConfig::default());
+    world.peers[HOST].manner = Manner::Watch;
+    let mut peer = Bare::new(world.now, 1, address(1, 700), world.host_address());
+    peer.send(&envelope(23, b""));
+    peer.send(&envelope(3, b"bang"));
+    run(&mut world, &mut [&mut peer], millis(50));
+    let [LinkEvent::Asked { link, .. }] = world.peers[HOST].events[..] else { panic!("asked") };
+    let now = world.now;
+    world.host().accept(now, link);
+    run(&mut world, &mut [&mut peer], millis(50));
+    let events = &world.peers[HOST].events[1..];
+    assert!(matches!(events, [LinkEvent::Up { .. }, LinkEvent::Lost { .. }]), "{events:?}");
+}
+
+#[test]
 fn words_of_the_session_do_not_count_on_the_sync_lane_or_from_the_wrong_side() {
     let mut world = World::new(6, host_config());
     let sync_host = world.peers[HOST].addresses[1];

@@ -287,5 +287,13 @@ fn acknowledgements_of_what_was_never_sent_are_counted_and_dropped() {
         scene.world.host().handle_datagram(now, Port(0), from, &lie.bytes());
     }
     assert_eq!(counter(scene.world.host(), "kcp_bad_acknowledgement"), 3);
+    // An echo of a minute ago, which was the present when the link was young.
+    let echo = Raw { cmd: support::ACK, ts: 10, ..Raw::PUSH }.bytes();
+    scene.world.host().handle_datagram(now, Port(0), from, &echo);
+    assert_eq!(counter(scene.world.host(), "kcp_bad_acknowledgement"), 3);
+    scene.world.run(Duration::from_secs(61));
+    let now = scene.world.now;
+    scene.world.host().handle_datagram(now, Port(0), from, &echo);
+    assert_eq!(counter(scene.world.host(), "kcp_bad_acknowledgement"), 4);
     assert_eq!(scene.world.host().stats(scene.bystander.1), before);
 }

@@ -256,19 +256,22 @@ fn a_redial_is_not_swallowed_by_what_the_host_still_knows_of_the_last_link() {
 
 #[test]
 fn a_late_repeat_of_the_first_datagram_opens_nothing_after_the_end() {
-    let mut world = World::with_clients(1, 1);
-    world.tap = Some(Vec::new());
-    let (link, _) = world.log_in(1, "ada");
-    let sent = world.tap.take().expect("tapped");
-    let is_first = |bytes: &[u8]| bytes[4] == support::PUSH && bytes[12..16] == [0; 4];
-    let first = sent.iter().find(|sent| is_first(&sent.bytes)).expect("a login");
-    let now = world.now;
-    world.peers[1].endpoint.close(now, link, None);
-    world.run(millis(100));
-    world.clear_events();
-    world.deliver(first);
-    world.run(millis(100));
-    assert_eq!(world.peers[HOST].events, []);
+    for closer in [HOST, 1] {
+        let mut world = World::with_clients(1, 1);
+        world.tap = Some(Vec::new());
+        let (link, at_host) = world.log_in(1, "ada");
+        let sent = world.tap.take().expect("tapped");
+        let is_first = |bytes: &[u8]| bytes[4] == support::PUSH && bytes[12..16] == [0; 4];
+        let first = sent.iter().find(|sent| is_first(&sent.bytes)).expect("a login");
+        let now = world.now;
+        let own = if closer == HOST { at_host } else { link };
+        world.peers[closer].endpoint.close(now, own, None);
+        world.run(millis(100));
+        world.clear_events();
+        world.deliver(first);
+        world.run(millis(100));
+        assert_eq!(world.peers[HOST].events, []);
+    }
 }
 
 #[test]
