@@ -8,11 +8,15 @@
 //! * [`manifests`]: which crate may depend on which.
 //! * [`words`]: words that must not be written, in the core, in names and anywhere.
 //! * [`budgets`]: how long a file and a line may be.
+//! * [`modules`]: modules keep the order that their crate promises.
 //! * [`links`]: links between documents lead somewhere.
+//! * [`examples`]: the README shows the examples as they are.
 
 mod budgets;
+mod examples;
 mod links;
 mod manifests;
+mod modules;
 mod source;
 mod tree;
 mod words;
@@ -56,7 +60,9 @@ fn tidy() -> Result<Vec<Finding>, String> {
     findings.extend(words::check_everywhere(&tree));
     findings.extend(budgets::check_files(&sources));
     findings.extend(budgets::check_lines(&tree));
+    findings.extend(modules::check(&sources));
     findings.extend(links::check(&tree));
+    findings.extend(examples::check(&tree));
     findings.sort();
     Ok(findings)
 }

@@ -3,8 +3,8 @@
 //! A transport is driven from outside with the same verbs as everything in Moorline. The drain rule
 //! that every driver follows:
 //!
-//! 1. Hand over what arrived with [`handle_datagram`](Transport::handle_datagram), and the time with
-//!    [`handle_timeout`](Transport::handle_timeout).
+//! 1. Hand over what arrived with [`handle_datagram`](Transport::handle_datagram), and the time
+//!    with [`handle_timeout`](Transport::handle_timeout).
 //! 2. Take events with [`poll_event`](Transport::poll_event) until there is none, and answer them.
 //! 3. Take datagrams with [`poll_transmit`](Transport::poll_transmit) until there is none.
 //! 4. Ask [`poll_timeout`](Transport::poll_timeout) when to call `handle_timeout` at the latest.
@@ -23,8 +23,8 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub SlotKey);
 
-/// One of a transport's own UDP ports, numbered from zero. Most transports have one; KCP's sync lane
-/// may have a second.
+/// One of a transport's own UDP ports, numbered from zero. Most transports have one; KCP's sync
+/// lane may have a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port(pub u8);
 

@@ -49,9 +49,9 @@ impl PeerLedger {
         Self::default()
     }
 
-    /// A link to `remote` came up. Only this adds a peer; what the other calls say of a peer that is
-    /// forgotten is dropped, so that more links than the bound do not push each other out at every
-    /// snapshot.
+    /// A link to `remote` came up. Only this adds a peer; what the other calls say of a peer that
+    /// is forgotten is dropped, so that more links than the bound do not push each other out at
+    /// every snapshot.
     pub fn opened(&mut self, remote: SocketAddr, at: SystemTime) {
         if !self.peers.contains_key(&remote) {
             self.make_room();

@@ -1,8 +1,9 @@
 //! The run report of Moorline: what happened between start and stop, for machines and for people.
 //!
-//! The front door fills a [`RunSnapshot`]; everything here is made of it. A [`Report`] of the moment
-//! can be had at any time. When the run ends, a [`ReportWriter`] writes the files once. Neither
-//! reads a clock: wall time comes in with the snapshot. Only [`writer`] and [`read`] touch files.
+//! The front door fills a [`RunSnapshot`]; everything here is made of it. A [`Report`] of the
+//! moment can be had at any time. When the run ends, a [`ReportWriter`] writes the files once.
+//! Neither reads a clock: wall time comes in with the snapshot. Only [`writer`] and [`read`] touch
+//! files.
 //!
 //! The modules, each using only those before it:
 //!

@@ -34,8 +34,8 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// ISO 8601 in UTC with milliseconds. A clock that is set before 1970 or after 9999 gives the nearest
-/// time that can be written: a wrong clock is no reason to lose the report.
+/// ISO 8601 in UTC with milliseconds. A clock that is set before 1970 or after 9999 gives the
+/// nearest time that can be written: a wrong clock is no reason to lose the report.
 pub(crate) fn iso8601(at: SystemTime) -> String {
     const LAST: Duration = Duration::new(253_402_300_799, 999_000_000);
     let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LAST);

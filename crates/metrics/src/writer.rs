@@ -196,8 +196,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     renamed
 }
 
-/// Opens a file that is not there, so that a link which somebody put in its place is not followed. A
-/// run that was cut off may have left one; that is removed.
+/// Opens a file that is not there, so that a link which somebody put in its place is not followed.
+/// A run that was cut off may have left one; that is removed.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -15,8 +15,7 @@ use crate::message::{Incoming, Message};
 /// What a handler may fail with; it ends the session that sent the message, and no other.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-type BoxedHandler<C> =
-    Box<dyn FnMut(&mut C, SessionId, &Incoming) -> Result<(), HandlerError> + Send>;
+type Run<C> = Box<dyn FnMut(&mut C, SessionId, &Incoming) -> Result<(), HandlerError> + Send>;
 
 /// When a message meets its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub enum Dispatch {
 /// ```
 pub struct Router<C> {
     dispatch: Dispatch,
-    handlers: BTreeMap<u16, BoxedHandler<C>>,
+    handlers: BTreeMap<u16, Run<C>>,
     waiting: VecDeque<(SessionId, Incoming)>,
 }
 
@@ -139,7 +138,7 @@ impl<C> Router<C> {
         &mut self,
         mut handler: impl FnMut(&mut C, SessionId, M) -> Result<(), HandlerError> + Send + 'static,
     ) {
-        let boxed: BoxedHandler<C> = Box::new(move |context, session, incoming| {
+        let boxed: Run<C> = Box::new(move |context, session, incoming| {
             handler(context, session, incoming.decode::<M>()?)
         });
         let before = self.handlers.insert(M::KIND, boxed);

@@ -109,7 +109,8 @@ impl ClockSync {
         self.refused
     }
 
-    /// The host's tick now, if one of its ticks takes `tick_length`; `None` before the first sample.
+    /// The host's tick now, if one of its ticks takes `tick_length`; `None` before the first
+    /// sample.
     pub fn tick_at(&self, now: Time, tick_length: Duration) -> Option<i64> {
         let (tick, at) = match self.best() {
             Some(sample) => (sample.tick, sample.at),

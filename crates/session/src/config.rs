@@ -1,11 +1,10 @@
 //! What an owner of sessions can set, and what makes no sense.
 
-use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use moorline_link::Delivery;
 
+use crate::config_error::ConfigError;
 use crate::liveness::LivenessPolicy;
 
 /// Everything a stranger or a peer can grow, and how far.
@@ -102,32 +101,3 @@ impl HostConfig {
         )
     }
 }
-
-/// A setting that makes no sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    field: &'static str,
-    why: &'static str,
-}
-
-impl ConfigError {
-    /// An error about `field`, unless `sensible`.
-    ///
-    /// # Errors
-    /// When it is not sensible.
-    pub const fn unless(
-        sensible: bool,
-        field: &'static str,
-        why: &'static str,
-    ) -> Result<(), Self> {
-        if sensible { Ok(()) } else { Err(Self { field, why }) }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.why)
-    }
-}
-
-impl Error for ConfigError {}

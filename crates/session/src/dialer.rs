@@ -14,7 +14,7 @@ use moorline_link::{
     Transmit, Transport,
 };
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::event::{Event, SessionId};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::{LivenessPolicy, SleepWatch};

@@ -46,11 +46,12 @@
 //! # }
 //! ```
 //!
-//! The modules, each using only those before it: [`lifecycle`], `config`, `reconnect`, `liveness`,
-//! `clock_sync`, `event`, `session`, `table`, `host` and `dialer`.
+//! The modules, each using only those before it: [`lifecycle`], `config_error`, `reconnect`,
+//! `liveness`, `clock_sync`, `config`, `event`, `session`, `table`, `host` and `dialer`.
 
 mod clock_sync;
 mod config;
+mod config_error;
 mod dialer;
 mod event;
 mod host;
@@ -61,7 +62,8 @@ mod session;
 mod table;
 
 pub use clock_sync::{ClockSync, RoundTrip};
-pub use config::{ConfigError, DuplicatePolicy, HostConfig, Keep, Limits};
+pub use config::{DuplicatePolicy, HostConfig, Keep, Limits};
+pub use config_error::ConfigError;
 pub use dialer::{ConnectError, Dialer, DialerConfig, DialerCounters, DialerEvent, Login};
 pub use event::{Event, ObserverId, SessionId, Totals, Watch};
 pub use host::login::{AnswerError, LoggedIn};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use moorline_link::Time;
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 
 /// How silence is judged. Plain data, checked once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub struct LivenessPolicy {
     /// Silence after which the session is timed out. Default: 6 s.
     pub timeout: Duration,
     /// How late this process may be for its own deadlines before it takes itself, and not its
-    /// peers, for the one that was away. Default: 1 s. Peers then have a whole `timeout` to be heard.
+    /// peers, for the one that was away. Default: 1 s. Peers then have a whole `timeout` to be
+    /// heard.
     pub sleep_tolerance: Duration,
 }
 

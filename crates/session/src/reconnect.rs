@@ -5,7 +5,7 @@ use std::time::Duration;
 use moorline_link::Time;
 use moorline_link::rng::Rng;
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 
 /// How a client comes back. Plain data, checked once when the client is made.
 #[derive(Clone, Debug, PartialEq)]

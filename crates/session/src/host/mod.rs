@@ -15,7 +15,8 @@ use moorline_link::{
     Transmit, Transport,
 };
 
-use crate::config::{ConfigError, HostConfig};
+use crate::config::HostConfig;
+use crate::config_error::ConfigError;
 use crate::event::{Event, ObserverId, Observers, SessionId, Totals, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
