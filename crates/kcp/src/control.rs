@@ -1,8 +1,8 @@
 //! The words of the session layer as protobuf messages that existing peers understand.
 //!
 //! Names are read and written as bytes, which on the wire is the same as text, so that it is the
-//! session layer that refuses a bad name, and can say so. The reason of a refusal travels in fields
-//! that existing peers skip as unknown.
+//! session layer that refuses a bad name, and can say so. The reason of a refusal, and what an
+//! application sends along with a login, travel in fields that existing peers skip as unknown.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -21,6 +21,8 @@ const REFUSED_TEXT: &str = "the host refused the login";
 struct Login {
     #[prost(bytes = "vec", tag = "1")]
     player_id: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "104")]
+    application: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -37,6 +39,8 @@ struct LoginAnswer {
     refusal_text: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "103")]
     retry_after_ms: Option<u64>,
+    #[prost(bytes = "vec", optional, tag = "104")]
+    application: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -86,7 +90,7 @@ impl From<prost::DecodeError> for Unreadable {
 /// What a host answered to a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LoginVerdict {
-    Accepted { server_tick: i64 },
+    Accepted { server_tick: i64, payload: Vec<u8> },
     Refused(Refusal),
 }
 
@@ -97,35 +101,42 @@ pub(crate) struct PlayerTick {
     pub(crate) tick: i64,
 }
 
-/// A `LoginRequest` of `identity`.
-pub(crate) fn login(identity: &[u8]) -> Vec<u8> {
-    Login { player_id: identity.to_vec() }.encode_to_vec()
+/// A `LoginRequest` of `identity`. What the application sends along is either a whole one of the
+/// same name, for existing hosts, or anything else.
+pub(crate) fn login(identity: &[u8], payload: &[u8]) -> Vec<u8> {
+    match Login::decode(payload) {
+        Ok(whole) if !payload.is_empty() && whole.player_id == identity => payload.to_vec(),
+        _ => {
+            let (player_id, application) = (identity.to_vec(), Some(payload.to_vec()));
+            Login { player_id, application }.encode_to_vec()
+        }
+    }
 }
 
-/// The name in a `LoginRequest`.
-pub(crate) fn read_login(payload: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    Ok(Login::decode(payload)?.player_id)
+/// The name in a `LoginRequest` and what came along, which from an existing peer is all of it.
+pub(crate) fn read_login(payload: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Unreadable> {
+    let Login { player_id, application } = Login::decode(payload)?;
+    Ok((player_id, application.unwrap_or_else(|| payload.to_vec())))
 }
 
-/// A `LoginResponse` that lets `identity` in.
-pub(crate) fn login_accepted(identity: &[u8], server_tick: i64) -> Vec<u8> {
-    let player_id = vec![identity.to_vec()];
-    LoginAnswer { player_id, server_tick, result: true, ..LoginAnswer::default() }.encode_to_vec()
-}
-
-/// The application's own `LoginResponse`, made to say yes, with the tick if it has none.
+/// A `LoginResponse` that lets `identity` in. What the application sends along is either a whole one
+/// that names this player among others, for existing clients, or anything else.
 ///
-/// Only fields are appended, of which the last one counts, so that it keeps what this version does
-/// not know.
-pub(crate) fn login_accepted_with(
-    mut payload: Vec<u8>,
-    server_tick: i64,
-) -> Result<Vec<u8>, Unreadable> {
-    let given = LoginAnswer::decode(payload.as_slice())?;
-    let server_tick = if given.server_tick == 0 { server_tick } else { 0 };
-    let more = LoginAnswer { server_tick, result: true, ..LoginAnswer::default() };
-    payload.extend(more.encode_to_vec());
-    Ok(payload)
+/// To a whole one fields are only appended, of which the last one counts, so that it keeps what this
+/// version does not know.
+pub(crate) fn login_accepted(identity: &[u8], server_tick: i64, payload: &[u8]) -> Vec<u8> {
+    match LoginAnswer::decode(payload) {
+        Ok(whole) if whole.player_id.iter().any(|player| player == identity) => {
+            let server_tick = if whole.server_tick == 0 { server_tick } else { 0 };
+            let more = LoginAnswer { server_tick, result: true, ..LoginAnswer::default() };
+            [payload, &more.encode_to_vec()].concat()
+        }
+        _ => {
+            let (player_id, application) = (vec![identity.to_vec()], Some(payload.to_vec()));
+            let answer = LoginAnswer { player_id, server_tick, application, ..Default::default() };
+            LoginAnswer { result: true, ..answer }.encode_to_vec()
+        }
+    }
 }
 
 /// A `LoginResponse` that says no, and why.
@@ -140,7 +151,8 @@ pub(crate) fn login_refused(refusal: &Refusal) -> Vec<u8> {
 pub(crate) fn read_login_answer(payload: &[u8]) -> Result<LoginVerdict, Unreadable> {
     let answer = LoginAnswer::decode(payload)?;
     if answer.result {
-        return Ok(LoginVerdict::Accepted { server_tick: answer.server_tick });
+        let payload = answer.application.unwrap_or_else(|| payload.to_vec());
+        return Ok(LoginVerdict::Accepted { server_tick: answer.server_tick, payload });
     }
     let code = answer.refusal_code.unwrap_or(0);
     Ok(LoginVerdict::Refused(refusal(code, answer.refusal_text, answer.retry_after_ms)))
@@ -266,15 +278,27 @@ mod tests {
 
     #[test]
     fn the_applications_own_answer_says_yes_and_keeps_its_tick_and_unknown_fields() {
-        let mine = LoginResponse { speed: 4, server_tick: 8, ..LoginResponse::default() };
+        let player_id = vec!["bob".into(), "me".into()];
+        let mine = LoginResponse { player_id, speed: 4, server_tick: 8, ..Default::default() };
         let mut mine = mine.encode_to_vec();
         mine.extend([15 << 3, 1]);
-        let sent = login_accepted_with(mine.clone(), 99).expect("a message");
+        let sent = login_accepted(b"me", 99, &mine);
         assert!(sent.starts_with(&mine));
         let read = LoginResponse::decode(sent.as_slice()).expect("a message");
         assert_eq!((read.speed, read.server_tick, read.result), (4, 8, true));
-        let sent = login_accepted_with(Vec::new(), 99).expect("a message");
-        assert_eq!(read_login_answer(&sent), Ok(LoginVerdict::Accepted { server_tick: 99 }));
-        assert_eq!(login_accepted_with(vec![0xff], 1), Err(Unreadable));
+    }
+
+    #[test]
+    fn whatever_an_application_sends_along_arrives_as_it_was() {
+        for payload in [&b""[..], b"\xff\x00", b"plain words", &login(b"other", b"")] {
+            let request = login(b"me", payload);
+            assert_eq!(read_login(&request), Ok((b"me".to_vec(), payload.to_vec())));
+            let answer = login_accepted(b"me", 99, payload);
+            let payload = payload.to_vec();
+            let expected = LoginVerdict::Accepted { server_tick: 99, payload };
+            assert_eq!(read_login_answer(&answer), Ok(expected));
+            let theirs = LoginResponse::decode(answer.as_slice()).expect("a message");
+            assert_eq!((theirs.result, theirs.player_id), (true, vec!["me".to_owned()]));
+        }
     }
 }

@@ -64,6 +64,4 @@ counts! {
     sync_refused => "kcp_sync_refused",
     /// Sync conversations that did not answer; their links use the reliable lane.
     sync_failed => "kcp_sync_failed",
-    /// Login payloads of the application here that are no protobuf message; they were left out.
-    malformed_own_payload => "kcp_malformed_own_payload",
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use moorline_kcp::{KcpConfig, kinds};
+use moorline_kcp::{KcpConfig, KcpEndpoint, kinds};
 use moorline_link::transport::DialError;
 use moorline_link::{Control, Lane, LinkEvent, Reason, SendError, Transport};
 use prost::Message;
@@ -272,6 +272,19 @@ fn a_late_repeat_of_the_first_datagram_opens_nothing_after_the_end() {
         world.run(millis(100));
         assert_eq!(world.peers[HOST].events, []);
     }
+}
+
+#[test]
+fn what_lingers_of_a_link_makes_room_for_a_new_dial_from_the_same_port() {
+    let mut world = World::with_clients(1, 1);
+    let (_, at_host) = world.log_in(1, "ada");
+    let now = world.now;
+    world.host().close(now, at_host, None);
+    // The program is gone, and another one was given its port: its first dial has the same number.
+    let fresh = KcpEndpoint::client_plaintext_unauthenticated(KcpConfig::default(), 9);
+    world.peers[1].endpoint = fresh.expect("the defaults work");
+    world.clear_events();
+    world.log_in(1, "bea");
 }
 
 #[test]

@@ -25,9 +25,22 @@ impl KcpEndpoint {
         };
         let route = Route { port, address: from, number: datagram.conversation() };
         let known = self.routes.get(&route).copied();
+        let known = known.filter(|key| !self.gives_way(*key, &datagram));
         if let Some(key) = known.or_else(|| self.greet(now, route, &datagram)) {
             self.take_in(now, key, &datagram);
         }
+    }
+
+    /// What lingers of a link that ended makes room for a client that dials anew from the same
+    /// address: systems give a port that was just closed to the next one who asks.
+    fn gives_way(&mut self, key: SlotKey, datagram: &Datagram<'_>) -> bool {
+        let owner = self.conversations.get(key).map(|conversation| conversation.owner);
+        let is_over = matches!(owner, Some(Owner::Parting | Owner::Parted));
+        let gives_way = is_over && self.side == Side::Host && datagram.is_probe();
+        if gives_way {
+            self.forget(key);
+        }
+        gives_way
     }
 
     /// A datagram of no known conversation: a host answers a probe and keeps nothing, or opens a

@@ -90,12 +90,12 @@ impl KcpEndpoint {
     ) -> Result<(), SendError> {
         let link = self.up_link(key)?;
         let (kind, payload) = match control {
-            Control::Login { identity, payload } if payload.is_empty() => {
-                (kinds::LOGIN_REQUEST, control::login(identity))
+            Control::Login { identity, payload } => {
+                (kinds::LOGIN_REQUEST, control::login(identity, payload))
             }
-            Control::Login { payload, .. } => (kinds::LOGIN_REQUEST, payload.clone()),
             Control::LoginAccepted { server_tick, payload } => {
-                (kinds::LOGIN_RESPONSE, self.welcome(key, *server_tick, payload))
+                let welcome = control::login_accepted(&link.identity, *server_tick, payload);
+                (kinds::LOGIN_RESPONSE, welcome)
             }
             Control::LoginRefused(refusal) => {
                 (kinds::LOGIN_RESPONSE, control::login_refused(refusal))
@@ -109,18 +109,6 @@ impl KcpEndpoint {
         self.send_reliable(now, key, Envelope { kind, payload: &payload })?;
         self.said(now, key, control);
         Ok(())
-    }
-
-    /// The `LoginResponse` that lets a link's player in.
-    fn welcome(&mut self, key: SlotKey, server_tick: i64, payload: &[u8]) -> Vec<u8> {
-        if !payload.is_empty() {
-            match control::login_accepted_with(payload.to_vec(), server_tick) {
-                Ok(response) => return response,
-                Err(control::Unreadable) => self.counts.malformed_own_payload += 1,
-            }
-        }
-        let identity = self.links.get(key).map(|link| link.identity.as_slice());
-        control::login_accepted(identity.unwrap_or_default(), server_tick)
     }
 
     /// A word is on its way: what the link remembers of it.

@@ -97,12 +97,12 @@ impl KcpEndpoint {
         let control = match (self.side, envelope.kind) {
             (_, kinds::LOGOUT_REQUEST) => return self.on_logout(now, key, payload),
             (Side::Host, kinds::LOGIN_REQUEST) => {
-                let identity = control::read_login(payload)?;
+                let (identity, payload) = control::read_login(payload)?;
                 // A second name cannot take the place of the one that is being judged.
                 if link.identity.is_empty() {
                     link.identity.clone_from(&identity);
                 }
-                Control::Login { identity, payload: payload.to_vec() }
+                Control::Login { identity, payload }
             }
             (Side::Host, kinds::HEARTBEAT) => {
                 kinds::Heartbeat::decode(payload).map_err(|_| Rejected::Unreadable)?;
@@ -111,9 +111,9 @@ impl KcpEndpoint {
                 Control::Beat { beat }
             }
             (Side::Client, kinds::LOGIN_RESPONSE) => match control::read_login_answer(payload)? {
-                LoginVerdict::Accepted { server_tick } => {
+                LoginVerdict::Accepted { server_tick, payload } => {
                     link.phase = Phase::LoggedIn;
-                    Control::LoginAccepted { server_tick, payload: payload.to_vec() }
+                    Control::LoginAccepted { server_tick, payload }
                 }
                 LoginVerdict::Refused(refusal) => Control::LoginRefused(refusal),
             },
