@@ -1,7 +1,8 @@
 //! The protobuf message around every payload: `Envelope { int32 type = 1; bytes payload = 2; }`.
 //!
 //! It is read by hand, as a view into the received bytes, because it is read for every message.
-//! Field order, repeated fields (the last one counts) and unknown fields are taken as protobuf says.
+//! Field order, repeated fields (the last one counts) and unknown fields are taken as protobuf
+//! says.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 

@@ -1,5 +1,5 @@
-//! The newest wins: messages that wait where a newer one can replace them, and the newest ticks that
-//! arrived.
+//! The newest wins: messages that wait where a newer one can replace them, and the newest ticks
+//! that arrived.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;

@@ -77,8 +77,8 @@ fn another_conversation_of_the_same_address_replaces_nothing() {
     assert!(matches!(asked[..], [LinkEvent::Asked { .. }, LinkEvent::Asked { .. }]), "{asked:?}");
 }
 
-/// Two hosts, each taking what comes for a peer of its own; `first` comes to the one from the other.
-/// Gives how many datagrams they send until they are quiet.
+/// Two hosts, each taking what comes for a peer of its own; `first` comes to the one from the
+/// other. Gives how many datagrams they send until they are quiet.
 fn exchanged(first: &[u8], mut answer: impl FnMut(&mut KcpEndpoint, &LinkEvent)) -> usize {
     let mut hosts = [host(host_config()), host(host_config())];
     let addresses = [address(1, 8_080), address(2, 8_080)];

@@ -42,6 +42,9 @@ struct Place {
 struct Level {
     /// Every unit up to and including this one has been fired.
     unit: u64,
+    /// How many timers wait on it.
+    len: u32,
+    /// A bit for each slot with a timer.
     occupied: [u64; WORDS],
     /// First timer of each slot; made when the level is first used.
     heads: Vec<u32>,
@@ -123,7 +126,7 @@ impl Wheel {
         // Where nothing waits, the past can be skipped; otherwise a long quiet time would push the
         // timer to a coarser level than its distance needs.
         for (number, level) in self.levels.iter_mut().enumerate() {
-            if level.occupied == [0; WORDS] {
+            if level.len == 0 {
                 level.unit = level.unit.max(now.as_millis() >> shift(number));
             }
         }
@@ -136,6 +139,7 @@ impl Wheel {
             level.heads = vec![NONE; SLOTS as usize];
         }
         let head = std::mem::replace(&mut level.heads[slot], timer);
+        level.len += 1;
         level.occupied[slot / 64] |= 1 << (slot % 64);
         if head != NONE {
             self.timers[head as usize].prev = timer;
@@ -164,13 +168,14 @@ impl Wheel {
         let Some(entry) = self.timers.get_mut(timer as usize) else { return };
         let Some(place) = entry.place.take() else { return };
         let (next, prev) = (entry.next, entry.prev);
+        let level = &mut self.levels[usize::from(place.level)];
+        level.len -= 1;
         if next != NONE {
             self.timers[next as usize].prev = prev;
         }
         if prev != NONE {
             self.timers[prev as usize].next = next;
         } else {
-            let level = &mut self.levels[usize::from(place.level)];
             let slot = usize::from(place.slot);
             level.heads[slot] = next;
             if next == NONE {
@@ -191,7 +196,7 @@ impl Level {
     /// The first slot with a timer after the units that were fired, up to `last` where it is given,
     /// with its unit.
     fn first_occupied(&self, last: Option<u64>) -> Option<(usize, u64)> {
-        if self.occupied == [0; WORDS] {
+        if self.len == 0 {
             return None;
         }
         let first = self.unit + 1;

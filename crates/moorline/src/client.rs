@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use moorline_kcp::KcpEndpoint;
 use moorline_link::{Outgoing, Port, Time, Transport};
-use moorline_session::{Dialer, DialerEvent, Event, Login, Misplaced, Session, State};
+use moorline_session::{
+    ClockSync, Dialer, DialerEvent, Event, Login, Misplaced, RoundTrip, Session, State,
+};
 use moorline_udp::{BufferSizes, Sockets, Waker};
 
 use crate::clock::{Clock, random_seed};
@@ -163,6 +165,16 @@ impl Client {
     /// Where the session stands.
     pub const fn state(&self) -> State {
         self.dialer.session().state()
+    }
+
+    /// Round trips of the heartbeats.
+    pub const fn round_trip(&self) -> &RoundTrip {
+        self.dialer.round_trip()
+    }
+
+    /// What is known of the host's clock.
+    pub const fn host_clock(&self) -> &ClockSync {
+        self.dialer.clock()
     }
 
     /// The host's address.

@@ -66,9 +66,10 @@ pub use moorline_link::{
     Delivery, Identity, Lane, Reason, Refusal, RefusalCode, SendError as LinkSendError, Time,
 };
 pub use moorline_session::{
-    ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, HostCounters, Jitter,
-    Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase, ReconnectMode,
-    ReconnectPolicy, Session, SessionId, State, Table, Totals, Watch,
+    ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig,
+    HostCounters, Jitter, Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId,
+    Phase, ReconnectMode, ReconnectPolicy, RoundTrip, Session, SessionId, State, Table, Totals,
+    Watch,
 };
 pub use moorline_udp::{BufferSizes, Waker};
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};

@@ -100,7 +100,10 @@ impl Client {
             run.peaks = LinkPeaks::default();
             run.peaks.note(link);
         }
-        run.sessions = vec![session_snapshot("client", &self.clock, session, link)];
+        let mut shown = session_snapshot("client", &self.clock, session, link);
+        shown.rtt_last = self.dialer.round_trip().last();
+        shown.server_tick = self.dialer.clock().newest_tick();
+        run.sessions = vec![shown];
         for (number, state) in State::ALL.into_iter().enumerate() {
             run.state_counts[number] = u64::from(session.state() == state);
         }
@@ -148,12 +151,10 @@ fn session_snapshot(
     shown.identity = session.identity().map(ToString::to_string);
     shown.remote = session.address();
     shown.can_send_heartbeat = session.can_send_beat();
-    shown.rtt_last = session.round_trip().last();
     shown.failure = session.failure().map(ToString::to_string);
     shown.liveness_at = Some(wall(session.heard_at()));
     shown.beat_sent_at = session.beat_sent_at().map(wall);
     shown.next_reconnect_at = session.reconnect_at().map(wall);
-    shown.server_tick = session.clock().newest_tick();
     shown.link = link;
     shown.payload_sent = session.sent();
     shown.payload_received = session.received();

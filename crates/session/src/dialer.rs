@@ -14,6 +14,7 @@ use moorline_link::{
     Transmit, Transport,
 };
 
+use crate::clock_sync::{ClockSync, RoundTrip};
 use crate::config_error::ConfigError;
 use crate::event::{Event, SessionId};
 use crate::lifecycle::{Input, Misplaced, State};
@@ -107,6 +108,8 @@ pub struct Dialer<T> {
     config: DialerConfig,
     transport: T,
     session: Session,
+    round_trip: RoundTrip,
+    clock: ClockSync,
     remote: Option<SocketAddr>,
     attempts: Attempts,
     rng: Rng,
@@ -137,6 +140,8 @@ impl<T: Transport> Dialer<T> {
             config,
             transport,
             session: Session::new(now, SessionId(rng.next_u64()), Side::Client),
+            round_trip: RoundTrip::default(),
+            clock: ClockSync::default(),
             remote: None,
             attempts: Attempts::default(),
             rng,
@@ -260,6 +265,16 @@ impl<T: Transport> Dialer<T> {
         &self.session
     }
 
+    /// Round trips of the heartbeats.
+    pub const fn round_trip(&self) -> &RoundTrip {
+        &self.round_trip
+    }
+
+    /// What is known of the host's clock.
+    pub const fn clock(&self) -> &ClockSync {
+        &self.clock
+    }
+
     /// The transport.
     pub const fn transport(&self) -> &T {
         &self.transport
@@ -282,8 +297,8 @@ impl<T: Transport> Dialer<T> {
         self.session.address = Some(remote);
         self.session.until = Some(now + self.config.reconnect.attempt_timeout);
         self.session.beat_sent_at = None;
-        self.session.round_trip.on_new_link();
-        self.session.clock.on_new_link();
+        self.round_trip.on_new_link();
+        self.clock.on_new_link();
         self.wants_fresh_ports = self.counters.dials > 0;
         self.counters.dials += 1;
         Ok(())
@@ -364,7 +379,7 @@ impl<T: Transport> Dialer<T> {
                     .as_ref()
                     .and_then(|login| moorline_link::Identity::new(&login.identity).ok());
                 self.session.heard_at = now;
-                self.session.clock.on_sample(now, server_tick, None);
+                self.clock.on_sample(now, server_tick, None);
                 self.attempts.forget();
                 self.events.push_back(DialerEvent::Welcome { payload });
             }
@@ -388,8 +403,8 @@ impl<T: Transport> Dialer<T> {
                     return;
                 }
                 self.on_heard(now, Sign::Accepted);
-                let round_trip = self.session.round_trip.on_answered(now, beat);
-                self.session.clock.on_sample(now, server_tick, round_trip);
+                let round_trip = self.round_trip.on_answered(now, beat);
+                self.clock.on_sample(now, server_tick, round_trip);
             }
             Control::Login { .. } | Control::Beat { .. } => self.counters.misplaced += 1,
         }
@@ -500,7 +515,7 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn beat(&mut self, now: Time) {
-        let beat = self.session.round_trip.on_sent(now);
+        let beat = self.round_trip.on_sent(now);
         if let Some(link) = self.session.link {
             // A queue too full for a beat is told by the answer that does not come.
             self.transport.control(now, link.link, &Control::Beat { beat }).ok();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use moorline_link::transport::Volume;
 use moorline_link::{Identity, LinkId, Reason, Time};
 
-use crate::clock_sync::{ClockSync, RoundTrip};
 use crate::event::{Event, SessionId};
 use crate::lifecycle::{Answer, EventKind, Input, Misplaced, State, answer};
 use crate::liveness::{LivenessPolicy, Phase};
@@ -46,8 +45,6 @@ pub struct Session {
     pub(crate) beat_sent_at: Option<Time>,
     /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
     pub(crate) until: Option<Time>,
-    pub(crate) round_trip: RoundTrip,
-    pub(crate) clock: ClockSync,
     pub(crate) received: Volume,
     pub(crate) sent: Volume,
 }
@@ -88,8 +85,6 @@ impl Session {
             heard_at: now,
             beat_sent_at: None,
             until: None,
-            round_trip: RoundTrip::default(),
-            clock: ClockSync::default(),
             received: Volume::default(),
             sent: Volume::default(),
         }
@@ -144,16 +139,6 @@ impl Session {
     /// When a heartbeat last left.
     pub const fn beat_sent_at(&self) -> Option<Time> {
         self.beat_sent_at
-    }
-
-    /// Round trips of heartbeats; measured on the client.
-    pub const fn round_trip(&self) -> &RoundTrip {
-        &self.round_trip
-    }
-
-    /// The host's clock; known on the client.
-    pub const fn clock(&self) -> &ClockSync {
-        &self.clock
     }
 
     /// Application messages that arrived and were accepted, with the bytes of their payloads.

@@ -12,10 +12,10 @@ fn a_heartbeat_updates_liveness_round_trip_and_tick_and_never_the_state() {
     world.host_mut().set_server_tick(2_000_500);
     let heard_at = world.session_of(0).heard_at();
     world.drive(secs(5));
-    let session = world.clients[0].dialer.session();
-    assert_eq!(session.round_trip().last(), Some(ms(80)));
-    assert_eq!(session.clock().newest_tick(), Some(2_000_500));
-    assert!(session.beat_sent_at().is_some());
+    let dialer = &world.clients[0].dialer;
+    assert_eq!(dialer.round_trip().last(), Some(ms(80)));
+    assert_eq!(dialer.clock().newest_tick(), Some(2_000_500));
+    assert!(dialer.session().beat_sent_at().is_some());
     assert!(world.session_of(0).heard_at() > heard_at);
     let beats = &world.clients[0].events;
     assert!(beats.iter().all(|event| event.from == State::LoggedIn && event.to == State::LoggedIn));
@@ -31,7 +31,7 @@ fn the_clock_keeps_the_newest_tick_and_refuses_older_ones() {
     world.drive(secs(3));
     world.host_mut().set_server_tick(1_500_000);
     world.drive(secs(3));
-    let clock = world.clients[0].dialer.session().clock();
+    let clock = world.clients[0].dialer.clock();
     assert_eq!(clock.newest_tick(), Some(2_000_000));
     assert!(clock.refused() >= 1);
 }
@@ -41,7 +41,7 @@ fn without_a_tick_of_its_own_the_host_tells_its_milliseconds() {
     let mut world = World::logged_in(&["ann"]);
     world.drive(secs(5));
     let now = i64::try_from(world.now.as_millis()).expect("small");
-    let clock = world.clients[0].dialer.session().clock();
+    let clock = world.clients[0].dialer.clock();
     let guess = clock.tick_at(world.now, ms(1)).expect("it had samples");
     assert!((now - guess).abs() <= 1, "{guess} for {now}");
     assert!(clock.offset_micros(ms(1)).expect("a sample").abs() <= 1_000, "both clocks are one");
@@ -54,7 +54,7 @@ fn the_tick_of_the_login_is_the_first_sample() {
     world.add_client(client_config("ann"));
     world.connect(0);
     assert!(world.drive_until(secs(1), World::is_all_logged_in));
-    assert_eq!(world.clients[0].dialer.session().clock().newest_tick(), Some(77));
+    assert_eq!(world.clients[0].dialer.clock().newest_tick(), Some(77));
 }
 
 #[test]
@@ -66,8 +66,11 @@ fn a_restarted_host_may_count_from_zero_again() {
     world.start_host();
     world.host_mut().set_server_tick(5);
     world.drive(secs(20));
-    let session = world.clients[0].dialer.session();
-    assert_eq!((session.state(), session.clock().newest_tick()), (State::LoggedIn, Some(5)));
+    let dialer = &world.clients[0].dialer;
+    assert_eq!(
+        (dialer.session().state(), dialer.clock().newest_tick()),
+        (State::LoggedIn, Some(5))
+    );
 }
 
 #[test]
