@@ -4,7 +4,7 @@ mod support;
 
 use moorline_link::{Reason, Refusal, RefusalCode};
 use moorline_session::{
-    AnswerError, DialerConfig, EventKind, LoggedIn, Login, Misplaced, Session, State,
+    AnswerError, DialerConfig, Event, EventKind, LoggedIn, Login, Misplaced, Session, State,
 };
 use support::{Answers, KNOWN, World, client_config, first, host_config, login, ms, secs};
 
@@ -21,7 +21,7 @@ fn waiting() -> World {
 #[test]
 fn a_login_may_be_answered_later() {
     let mut world = waiting();
-    world.drive(secs(4));
+    world.drive(ms(4_500));
     assert_eq!(world.state(0), State::LoginPending);
     let (now, asked) = (world.now, world.asked[0]);
     let yes = world.host_mut().accept_login(now, asked, None, vec![]);
@@ -29,6 +29,8 @@ fn a_login_may_be_answered_later() {
     assert!(world.drive_until(ms(100), World::is_all_logged_in));
     world.drive(secs(20));
     assert!(world.is_all_logged_in(), "its time to log in is no matter any more");
+    let warned = |event: &Event| event.kind == EventKind::Degraded;
+    assert!(!world.host_events.iter().any(warned), "the time to answer is not held against it");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use moorline_link::{Reason, RefusalCode, Time};
+use moorline_link::{Reason, RefusalCode, Time, Transport};
 use moorline_session::{
     DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, Jitter, Limits, ReconnectMode,
     ReconnectPolicy, State,
@@ -37,6 +37,7 @@ fn waits(events: &[Event]) -> Vec<Duration> {
 fn after_a_restart_of_the_host_every_client_is_back_by_itself() {
     let mut world = World::logged_in(&["ann", "bob", "cleo", "dan"]);
     world.drive(secs(3));
+    let old = world.client(0).session().link().expect("logged in").link;
     world.kill_host();
     world.start_host();
     assert!(world.drive_until(secs(8), |world| !world.is_all_logged_in()), "they notice");
@@ -46,6 +47,7 @@ fn after_a_restart_of_the_host_every_client_is_back_by_itself() {
         assert!(world.client(client).take_fresh_ports(), "from new ports");
         assert!(!world.client(client).take_fresh_ports(), "told once");
     }
+    assert_eq!(world.client(0).transport().stats(old), None, "the old link is forgotten");
     assert_eq!(world.host().sessions().count(State::LoggedIn), 4);
     world.drive(secs(20));
     assert!(world.is_all_logged_in(), "and stay");
@@ -253,6 +255,41 @@ fn a_stopping_host_is_redialed_and_its_successor_is_found() {
     world.start_host();
     assert!(world.drive_until(secs(20), World::is_all_logged_in));
     assert!(!world.story(0).contains(&EventKind::TimedOut), "nobody had to notice by silence");
+}
+
+#[test]
+fn who_hears_its_host_but_is_not_heard_is_told_and_comes_back() {
+    let mut world = World::logged_in(&["ann"]);
+    let (ann, at) = (world.id_of(0), world.clients[0].at);
+    world.net.cut_from(at);
+    assert!(world.drive_until(secs(8), |world| world.state(0) == State::ReconnectPending));
+    world.net.mend();
+    assert!(world.drive_until(secs(10), World::is_all_logged_in));
+    assert_eq!(world.id_of(0), ann);
+}
+
+/// A dial that is given up for another must not go on in the transport.
+#[test]
+fn reconnecting_while_a_dial_is_under_way_leaves_no_second_dial_behind() {
+    let mut world = World::new(1, host_config());
+    world.kill_host();
+    world.add_client(client_config("ann"));
+    world.connect(0);
+    for _ in 0..3 {
+        world.drive(ms(300));
+        let now = world.now;
+        let old = world.client(0).session().link().map(|link| link.link);
+        world.client(0).reconnect(now).ok();
+        let new = world.client(0).session().link().map(|link| link.link);
+        if let Some(old) = old.filter(|_| old != new) {
+            assert_eq!(world.client(0).transport().stats(old), None);
+        }
+    }
+    world.start_host();
+    assert!(world.drive_until(secs(20), World::is_all_logged_in));
+    // A greeting that was under way has its time to log in, and no more.
+    world.drive(secs(6));
+    assert_eq!(world.host().sessions().len(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use moorline_link::{Identity, Reason};
-use moorline_session::{EventKind, HostConfig, Keep, Session, State};
+use moorline_session::{EventKind, HostConfig, Keep, Phase, Session, State};
 use support::{World, host_config, ms, secs};
 
 #[test]
@@ -17,6 +17,7 @@ fn a_lost_user_is_back_in_the_kept_session_by_logging_in() {
     }));
     let kept = world.host().sessions().by_id(ann).expect("kept");
     assert!(kept.link().is_none());
+    assert_eq!(kept.phase(), Phase::Alive, "the warning ended with what it warned of");
     assert!(kept.reconnect_at().is_some_and(|until| until > world.now + secs(29)));
     world.net.mend();
     assert!(world.drive_until(secs(10), World::is_all_logged_in));

@@ -7,6 +7,9 @@ use std::time::Duration;
 use moorline_link::Time;
 use moorline_link::rng::Rng;
 
+/// A datagram and who sent it.
+type Sent = (SocketAddr, Vec<u8>);
+
 /// What is on its way, and what happens to it there.
 #[derive(Debug)]
 pub(crate) struct Net {
@@ -21,7 +24,7 @@ pub(crate) struct Net {
     cut_to: BTreeSet<SocketAddr>,
     /// The memory transport's number for the newest link of each sender, to forge its datagrams.
     conversations: BTreeMap<SocketAddr, [u8; 4]>,
-    under_way: BTreeMap<(SocketAddr, Time), VecDeque<(SocketAddr, Vec<u8>)>>,
+    under_way: BTreeMap<(SocketAddr, Time), VecDeque<Sent>>,
     rng: Rng,
 }
 
@@ -93,7 +96,7 @@ impl Net {
     }
 
     /// A datagram that arrived for this address, and who sent it.
-    pub(crate) fn take(&mut self, now: Time, to: SocketAddr) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn take(&mut self, now: Time, to: SocketAddr) -> Option<Sent> {
         let at = self.next_to(to).filter(|at| *at <= now)?;
         let arrivals = self.under_way.get_mut(&(to, at))?;
         let taken = arrivals.pop_front();
