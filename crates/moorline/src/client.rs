@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use moorline_kcp::KcpEndpoint;
+use moorline_kcp::{KcpEndpoint, check_ports};
 use moorline_link::{Outgoing, Port, Time, Transport};
 use moorline_session::{
     ClockSync, Dialer, DialerEvent, Event, Login, Misplaced, RoundTrip, Session, State,
@@ -58,6 +58,9 @@ impl Client {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
+        if let Some(sync) = kcp.sync {
+            check_ports(remote.port(), sync.0)?;
+        }
         let sockets_len = if kcp.sync.is_some() { 2 } else { 1 };
         let local = vec![SocketAddr::new(any, 0); sockets_len];
         let endpoint = KcpEndpoint::client_plaintext_unauthenticated(kcp, random_seed())?;
