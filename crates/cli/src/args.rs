@@ -1,10 +1,13 @@
 //! What the program can be told. Names of flags are kept stable.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+use moorline::Printable;
 
 /// Sessions for real-time programs over UDP.
 #[derive(Debug, Parser)]
@@ -28,15 +31,32 @@ pub(crate) enum Command {
     Report(Report),
 }
 
-/// Some clients vanish, come back, log out, fail their login or are evicted. Exit code 0: every
-/// session ended as scripted; 1: some did not.
+const DEMO_HELP: &str = "\
+Some clients vanish, come back, log out, fail their login or are evicted.
+
+Exit code 0: every session ended as scripted; 1: some did not; 2: it could not start.";
+
+const BOTS_HELP: &str = "\
+Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the host
+sends back.
+
+Exit code 0: every bot ended LoggedIn, and no reliable message was lost, duplicated or out of order;
+1: otherwise; 2: no bot could log in.
+
+The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`, `duplicated`,
+`out_of_order`} of the reliable lane, `sync` (the same of the latest lane, where losing is allowed)
+and `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane.";
+
 #[derive(Debug, Parser)]
+#[command(after_help = DEMO_HELP)]
 pub(crate) struct Demo {
     /// How many clients.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=5_000))]
+    #[arg(long, value_name = "N", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(10..=5_000))]
     pub(crate) sessions: u32,
     /// How long it runs.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=3_600))]
+    #[arg(long, value_name = "S", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(5..=3_600))]
     pub(crate) seconds: u32,
     /// Write what happened as JSON.
     #[arg(long, value_name = "FILE")]
@@ -44,14 +64,16 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Parser)]
-#[command(group = ArgGroup::new("listeners").args(["kcp"]).required(true).multiple(true))]
 pub(crate) struct Serve {
     /// Listen for KCP peers here: plaintext, and anyone can claim to be anyone.
     #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub(crate) kcp: Option<SocketAddr>,
+    pub(crate) kcp: SocketAddr,
     /// Listen for their sync lane here.
-    #[arg(long, value_name = "ADDR", requires = "kcp", value_parser = address)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) kcp_sync: Option<SocketAddr>,
+    /// Kept free for an encrypted listener.
+    #[arg(long, hide = true, value_name = "ADDR", value_parser = not_yet)]
+    bind: Option<Infallible>,
     /// The most sessions at a time.
     #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = positive)]
     pub(crate) max_sessions: usize,
@@ -60,10 +82,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) max_per_address: Option<usize>,
     /// Which login wins when one name logs in twice.
-    #[arg(long, value_enum, default_value_t = Duplicate::Refuse)]
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Duplicate::Refuse)]
     pub(crate) duplicate: Duplicate,
     /// How long a session is kept for a user who was lost, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true,
+        value_parser = seconds)]
     pub(crate) keep: Duration,
     /// Write the run report into this folder when the host stops.
     #[arg(long, value_name = "DIR")]
@@ -84,7 +107,7 @@ pub(crate) enum Duplicate {
 #[derive(Debug, Parser)]
 pub(crate) struct Connect {
     /// The host, as address:port or name:port.
-    #[arg(value_name = "ADDR", value_parser = address)]
+    #[arg(value_name = "ADDR", value_parser = remote)]
     pub(crate) host: SocketAddr,
     /// Speak KCP: plaintext, and the host may be anyone.
     #[arg(long, required = true)]
@@ -95,20 +118,16 @@ pub(crate) struct Connect {
     /// The name to log in with.
     #[arg(long)]
     pub(crate) name: String,
+    /// Show every event but the heartbeats, which come every two seconds.
+    #[arg(long)]
+    pub(crate) no_beats: bool,
 }
 
-/// Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the
-/// host sends back. Exit code 0: every bot ended LoggedIn, and no reliable message was lost,
-/// duplicated or out of order; 1: otherwise.
-///
-/// The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`,
-/// `duplicated`, `out_of_order`} of the reliable lane, `sync` (the same of the latest lane, where
-/// losing is allowed) and `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane.
 #[derive(Debug, Parser)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = BOTS_HELP)]
 pub(crate) struct Bots {
     /// The host, as address:port or name:port.
-    #[arg(value_name = "ADDR", value_parser = address)]
+    #[arg(value_name = "ADDR", value_parser = remote)]
     pub(crate) host: SocketAddr,
     /// Speak KCP: plaintext, and the host may be anyone.
     #[arg(long, required = true)]
@@ -140,6 +159,12 @@ pub(crate) struct Bots {
     pub(crate) json: Option<PathBuf>,
 }
 
+impl Bots {
+    pub(crate) fn name(&self, number: u32) -> String {
+        format!("{}{number}", self.prefix)
+    }
+}
+
 #[derive(Debug, Parser)]
 pub(crate) struct Report {
     /// The report that `serve --report-dir` wrote.
@@ -155,6 +180,24 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("'{text}' has no address"))
 }
 
+/// The address of a host, as its peers have to call it.
+fn remote(text: &str) -> Result<SocketAddr, String> {
+    let address = address(text)?;
+    if address.port() == 0 {
+        return Err("no host listens on port 0: name the port that it printed".to_owned());
+    }
+    if address.ip().is_unspecified() {
+        return Err(
+            "a host listens there, but nobody can call it so: name one of its addresses".to_owned()
+        );
+    }
+    Ok(address)
+}
+
+fn not_yet(_: &str) -> Result<Infallible, String> {
+    Err("this version has no encrypted listener; --kcp ADDR listens in plaintext".to_owned())
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
@@ -164,8 +207,24 @@ fn positive(text: &str) -> Result<usize, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{error}"))
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "must be seconds, such as 30 or 0.5".to_owned())
+}
+
+/// A mistake on the command line as one line; `None` where help was asked for.
+pub(crate) fn mistake(error: &clap::Error) -> Option<String> {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || !error.use_stderr() {
+        return None;
+    }
+    let text = error.to_string();
+    let words = text.lines().map(str::trim).take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    let words = words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let words = words.strip_prefix("error: ").unwrap_or(&words);
+    let words = words.replace(" tip: ", "; ");
+    Some(format!("{} (--help tells more)", Printable(words.as_bytes())))
 }
 
 #[cfg(test)]
@@ -184,5 +243,30 @@ mod tests {
         assert!(address("127.0.0.1:99999").is_err());
         assert_eq!(positive("0"), Err("must be at least 1".to_owned()));
         assert!(seconds("-1").is_err());
+        assert!(remote("127.0.0.1:0").is_err() && remote("0.0.0.0:7777").is_err());
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_whatever_was_typed() {
+        let told = |args: &[&str]| {
+            let error = Args::try_parse_from(args).expect_err("a mistake");
+            mistake(&error).expect("no help")
+        };
+        let forged = told(&["moorline", "serve", "--kcp", "a\n\x1b[2Jb"]);
+        assert!(!forged.contains(char::is_control), "{forged}");
+        let missing = told(&["moorline", "connect", "127.0.0.1:9"]);
+        assert!(missing.contains("not provided: --kcp --name <NAME> ("), "{missing}");
+        let unknown = told(&["moorline", "demo", "--second", "5"]);
+        assert!(unknown.contains("found; a similar argument exists: '--seconds'"), "{unknown}");
+        let later = told(&["moorline", "serve", "--bind", "127.0.0.1:0"]);
+        assert!(later.contains("no encrypted listener"), "{later}");
+    }
+
+    #[test]
+    fn help_is_not_a_mistake() {
+        for args in [&["moorline"][..], &["moorline", "bots", "--help"]] {
+            let error = Args::try_parse_from(args).expect_err("help");
+            assert_eq!(mistake(&error), None);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! `moorline bots`: load on a host, with an account of every message.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use moorline::{Client, ClientConfig, ClientEvent, State};
+use moorline::{
+    Client, ClientConfig, ClientEvent, EventKind, Identity, Message, StartError, State,
+};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -14,7 +16,6 @@ use crate::echo::{self, Echo, Sync};
 use crate::interrupt::Interrupt;
 use crate::load::{Account, Latencies, Percentiles, Stream};
 use crate::output;
-use moorline::Message;
 
 /// How often every bot looks at its socket.
 const ROUND: Duration = Duration::from_millis(4);
@@ -22,6 +23,9 @@ const ROUND: Duration = Duration::from_millis(4);
 /// How long the bots have to log in, and how long the last answers have to come in.
 const LOGIN_TIME: Duration = Duration::from_secs(15);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Repeats of the last answers would come in this time.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
 
 /// A new bot starts this long after the one before it, so that a thousand do not log in at once.
 const STAGGER: Duration = Duration::from_millis(1);
@@ -35,7 +39,7 @@ struct Bot {
 
 /// The result, as `--json` writes it. Names are kept stable.
 #[derive(Debug, Serialize)]
-struct Result {
+struct Figures {
     sessions: BTreeMap<String, u64>,
     messages: Account,
     sync: Account,
@@ -56,8 +60,9 @@ struct Tally {
 }
 
 pub(crate) fn run(args: &Bots) -> Outcome {
+    Identity::from_peer(args.name(args.count).as_bytes())?;
     if let Some(path) = &args.json {
-        output::check_writable(path)?;
+        output::check_file(path)?;
     }
     let per_bot = if args.sync_port.is_some() { 2 } else { 1 };
     let files = u64::from(args.count) * per_bot + 64;
@@ -70,10 +75,19 @@ pub(crate) fn run(args: &Bots) -> Outcome {
     let started = Instant::now();
     send_for(args, &mut bots, &mut tally, &interrupt);
     let seconds = started.elapsed().as_secs_f64();
-    drain(&mut bots, &mut tally, &interrupt);
-    let result = result(&bots, tally, seconds);
+    drain(&mut bots, &mut tally);
+    let figures = figures(&bots, tally, seconds);
     log_out(&mut bots);
-    finish(args, &result, interrupt.is_set())
+    if let Some(path) = &args.json {
+        output::json_file(path, &figures)?;
+    }
+    show(&figures);
+    let logged_in = figures.sessions.get("LoggedIn").copied().unwrap_or(0);
+    let is_good = logged_in == u64::from(args.count) && figures.messages.is_clean();
+    if interrupt.is_set() {
+        output::line("interrupted: the figures are those of a shorter run");
+    }
+    Ok(if is_good && !interrupt.is_set() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Starts the bots one after the other, and waits until all are logged in or the time is over.
@@ -81,7 +95,7 @@ fn log_in(
     args: &Bots,
     tally: &mut Tally,
     interrupt: &Interrupt,
-) -> std::result::Result<Vec<Bot>, Box<dyn std::error::Error>> {
+) -> Result<Vec<Bot>, Box<dyn Error>> {
     let mut bots: Vec<Bot> = Vec::with_capacity(args.count as usize);
     let end = Instant::now() + LOGIN_TIME + STAGGER * args.count;
     let mut next_start = Instant::now();
@@ -89,45 +103,53 @@ fn log_in(
     while Instant::now() < end && !interrupt.is_set() {
         let round = Instant::now();
         while bots.len() < args.count as usize && next_start <= round {
-            bots.push(start(args, bots.len() as u64)?);
+            bots.push(start(args, bots.len() as u32)?);
             next_start += STAGGER;
         }
         bots.iter_mut().for_each(|bot| bot.receive(tally));
-        let logged_in = count_logged_in(&bots);
-        if logged_in == args.count as usize {
-            output::line(format!("{logged_in} of {} logged in", args.count));
-            return Ok(bots);
+        if count_logged_in(&bots) == args.count as usize {
+            break;
         }
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
-            output::line(format!("{logged_in} of {} logged in", args.count));
+            tell_logged_in(args, &bots);
         }
         std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
     }
-    let logged_in = count_logged_in(&bots);
-    if logged_in == 0 && !interrupt.is_set() {
-        let why = bots.first().and_then(|bot| bot.client.session().failure());
-        let why = why.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    if count_logged_in(&bots) == 0 && !interrupt.is_set() {
+        let why = trouble(&bots).unwrap_or_else(|| "no answer".to_owned());
         let host = args.host;
         return Err(
             format!("no bot could log in at {host}: {why}; is a host running there?").into()
         );
     }
+    tell_logged_in(args, &bots);
     Ok(bots)
 }
 
-fn start(args: &Bots, number: u64) -> std::result::Result<Bot, moorline::StartError> {
-    let name = format!("{}{number}", args.prefix);
-    let mut config =
-        ClientConfig::kcp_plaintext_unauthenticated(name).with_delivery(echo::delivery());
+fn tell_logged_in(args: &Bots, bots: &[Bot]) {
+    let why = trouble(bots).map(|why| format!("; of the others one says: {why}"));
+    let logged_in = count_logged_in(bots);
+    output::line(format!("{logged_in} of {} logged in{}", args.count, why.unwrap_or_default()));
+}
+
+/// Why the first of those who are not logged in is not, as far as it knows.
+fn trouble(bots: &[Bot]) -> Option<String> {
+    let mut waiting = bots.iter().filter(|bot| bot.client.state() != State::LoggedIn);
+    waiting.find_map(|bot| bot.client.session().failure()).map(ToString::to_string)
+}
+
+fn start(args: &Bots, number: u32) -> Result<Bot, StartError> {
+    let mut config = ClientConfig::kcp_plaintext_unauthenticated(args.name(number))
+        .with_delivery(echo::delivery());
     if let Some(port) = args.sync_port {
         config = config.with_sync_port(port);
     }
-    let size = args.size as usize;
+    let (size, id) = (args.size as usize, u64::from(number) * 2);
     Ok(Bot {
         client: Client::connect(args.host, config)?,
-        reliable: Stream::new(number * 2, size),
-        sync: Stream::new(number * 2 + 1, size),
+        reliable: Stream::new(id, size),
+        sync: Stream::new(id + 1, size),
         next_send: Instant::now(),
     })
 }
@@ -153,7 +175,8 @@ fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interr
                 bot.next_send += period;
                 bot.send(tally);
             }
-            bot.flush(tally);
+            // Sends what waits in the client, and takes what came meanwhile.
+            bot.receive(tally);
         }
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
@@ -165,14 +188,19 @@ fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interr
 
 /// Waits for what is still on its way. A late repeat of something that was received comes in this
 /// time as well.
-fn drain(bots: &mut [Bot], tally: &mut Tally, interrupt: &Interrupt) {
-    let end = Instant::now() + DRAIN_TIME;
-    let settle = Instant::now() + Duration::from_millis(300);
-    while Instant::now() < end && !interrupt.is_set() {
+fn drain(bots: &mut [Bot], tally: &mut Tally) {
+    let started = Instant::now();
+    let mut told = started;
+    while started.elapsed() < DRAIN_TIME {
         bots.iter_mut().for_each(|bot| bot.receive(tally));
         let is_complete = bots.iter().all(|bot| bot.reliable.is_complete());
-        if is_complete && Instant::now() >= settle {
+        if is_complete && started.elapsed() >= SETTLE_TIME {
             return;
+        }
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            let missing: u64 = bots.iter().map(|bot| bot.reliable.account().lost).sum();
+            output::line(format!("waiting for {missing} answers"));
         }
         std::thread::sleep(ROUND);
     }
@@ -195,7 +223,7 @@ impl Bot {
             let message = match event {
                 ClientEvent::Message(message) => message,
                 ClientEvent::Session(event) => {
-                    let is_retry = event.kind == moorline::EventKind::ReconnectStarted;
+                    let is_retry = event.kind == EventKind::ReconnectStarted;
                     tally.reconnects += u64::from(is_retry);
                     continue;
                 }
@@ -214,8 +242,8 @@ impl Bot {
         }
     }
 
-    /// Sends the next message of each lane. One that is not taken is counted, and its number is used
-    /// for the next one, so that a refusal is not mistaken for a loss.
+    /// Sends the next message of each lane. One that is not taken is counted, and its number is
+    /// used for the next one, so that a refusal is not mistaken for a loss.
     fn send(&mut self, tally: &mut Tally) {
         for (kind, stream) in [(Echo::KIND, &mut self.reliable), (Sync::KIND, &mut self.sync)] {
             stream.write(self.client.now(), &mut tally.payload);
@@ -224,11 +252,6 @@ impl Bot {
                 Err(_) => tally.refused_sends += 1,
             }
         }
-    }
-
-    /// Sends what waits in the client, and takes what came meanwhile.
-    fn flush(&mut self, tally: &mut Tally) {
-        self.receive(tally);
     }
 }
 
@@ -244,7 +267,7 @@ fn progress(bots: &[Bot], elapsed: Duration) {
     output::line(format!("{seconds:>4} s  {logged_in} logged in  {sent} sent  {received} back"));
 }
 
-fn result(bots: &[Bot], mut tally: Tally, seconds: f64) -> Result {
+fn figures(bots: &[Bot], mut tally: Tally, seconds: f64) -> Figures {
     let mut sessions = BTreeMap::new();
     let (mut messages, mut sync) = (Account::default(), Account::default());
     for bot in bots {
@@ -252,7 +275,7 @@ fn result(bots: &[Bot], mut tally: Tally, seconds: f64) -> Result {
         messages.add(&bot.reliable.account());
         sync.add(&bot.sync.account());
     }
-    Result {
+    Figures {
         sessions,
         messages,
         sync,
@@ -264,35 +287,16 @@ fn result(bots: &[Bot], mut tally: Tally, seconds: f64) -> Result {
     }
 }
 
-fn finish(args: &Bots, result: &Result, was_interrupted: bool) -> Outcome {
-    let Result { messages, sync, latency_ms, .. } = result;
+fn show(figures: &Figures) {
     let states: Vec<String> =
-        result.sessions.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        figures.sessions.iter().map(|(state, count)| format!("{count} {state}")).collect();
     output::line(format!("sessions   {}", states.join(", ")));
-    for (name, account) in [("reliable", messages), ("latest", sync)] {
-        let Account { sent, received, lost, duplicated, out_of_order, corrupted } = account;
-        output::line(format!(
-            "{name:<10} {sent} sent, {received} received, {lost} lost, {duplicated} duplicated, \
-             {out_of_order} out of order, {corrupted} corrupted"
-        ));
-    }
-    let Percentiles { p50, p99, max } = latency_ms;
+    output::line(format!("reliable   {}", figures.messages));
+    output::line(format!("latest     {}", figures.sync));
+    let Percentiles { p50, p99, max } = figures.latency_ms;
     output::line(format!("latency    p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"));
-    if result.refused_sends > 0 || result.reconnects > 0 {
-        let (refused, reconnects) = (result.refused_sends, result.reconnects);
+    let Figures { refused_sends: refused, reconnects, .. } = figures;
+    if *refused > 0 || *reconnects > 0 {
         output::line(format!("trouble    {refused} sends refused, {reconnects} reconnects"));
     }
-    if let Some(path) = &args.json {
-        write_json(path, result)?;
-    }
-    let logged_in = result.sessions.get("LoggedIn").copied().unwrap_or(0);
-    let is_good = logged_in == u64::from(args.count) && messages.is_clean();
-    if was_interrupted {
-        output::line("interrupted: the account stops where the run did");
-    }
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn write_json(path: &Path, result: &Result) -> std::result::Result<(), String> {
-    output::json_file(path, result)
 }

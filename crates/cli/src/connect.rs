@@ -1,12 +1,15 @@
 //! `moorline connect`: one session in the hand.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use moorline::{Client, ClientConfig, ClientEvent, EventKind, Incoming, Message, State, Waker};
+use moorline::{
+    Client, ClientConfig, ClientEvent, Event, EventKind, Identity, Incoming, LinkSendError,
+    Message, Printable, SendError, State, Waker,
+};
 
 use crate::Outcome;
 use crate::args::Connect;
@@ -17,7 +20,19 @@ use crate::output;
 /// Lines that may wait for a session that is not logged in.
 const WAITING_MAX: usize = 64;
 
+/// A longer line is sent in pieces of this many bytes.
+const LINE_LEN_MAX: u64 = 8_192;
+
+/// After the end of its input a session goes on until it was quiet for the first of these, so that
+/// what was piped in arrives and the answers are seen; and not for longer than the second.
+const QUIET: Duration = Duration::from_millis(500);
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// How long the good-bye has to arrive.
+const LINGER: Duration = Duration::from_millis(300);
+
 pub(crate) fn run(args: &Connect) -> Outcome {
+    Identity::from_peer(args.name.as_bytes())?;
     let mut config =
         ClientConfig::kcp_plaintext_unauthenticated(&args.name).with_delivery(echo::delivery());
     if let Some(port) = args.sync_port {
@@ -26,31 +41,129 @@ pub(crate) fn run(args: &Connect) -> Outcome {
     let mut client = Client::connect(args.host, config)?;
     let waker = client.waker()?;
     let interrupt = Interrupt::listen(Some(waker.clone()))?;
-    let lines = read_lines(waker);
+    let mut typed = Typed { lines: read_lines(waker), waiting: None };
     output::line(format!("connecting to {} as {}; /quit ends", args.host, args.name));
-    let mut waiting: Option<String> = None;
+    let mut end: Option<End> = None;
     loop {
-        if interrupt.is_set() || !talk(&mut client, &lines, &mut waiting) {
+        match typed.send(&mut client) {
+            Next::GoOn => {}
+            Next::End => _ = end.get_or_insert_with(End::now),
+            Next::Quit => break,
+        }
+        if interrupt.is_set() || end.is_some_and(|end| end.is_quiet(&client, &typed)) {
             break;
         }
-        match client.poll_for(Duration::from_secs(1)) {
-            Some(ClientEvent::Session(event)) => {
-                // Once every two seconds is more than a person wants to read.
-                let is_beat =
-                    matches!(event.kind, EventKind::HeartbeatSent | EventKind::HeartbeatReceived);
-                if !is_beat {
-                    output::line(format!("* {event}"));
-                }
-                let is_final = client.state() == State::LoginFailed;
-                if event.kind == EventKind::Disconnected || is_final {
-                    return Ok(ExitCode::FAILURE);
-                }
-            }
-            Some(ClientEvent::Message(message)) => output::line(shown(&message)),
-            Some(ClientEvent::Welcome { .. }) | None => {}
+        if end.is_some_and(|end| end.at.elapsed() >= END_MAX) {
+            return too_late(&mut client);
+        }
+        let Some(event) = client.poll_for(if end.is_some() { QUIET / 4 } else { QUIET }) else {
+            continue;
+        };
+        show(args, &event);
+        if let ClientEvent::Message(_) = event
+            && let Some(end) = &mut end
+        {
+            end.heard_at = Instant::now();
+        }
+        if let ClientEvent::Session(event) = event
+            && is_final(&client, &event)
+        {
+            return Ok(ExitCode::FAILURE);
         }
     }
-    close(&mut client)
+    close(&mut client);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &Connect, event: &ClientEvent) {
+    match event {
+        ClientEvent::Session(event) => {
+            let is_beat =
+                matches!(event.kind, EventKind::HeartbeatSent | EventKind::HeartbeatReceived);
+            if !is_beat || !args.no_beats {
+                output::line(format!("* {event}"));
+            }
+        }
+        ClientEvent::Message(message) => output::line(shown(message)),
+        ClientEvent::Welcome { .. } => {}
+    }
+}
+
+fn shown(message: &Incoming) -> String {
+    match message.decode::<Chat>() {
+        Ok(chat) if message.kind == Chat::KIND => Printable(chat.0.as_bytes()).to_string(),
+        _ => format!("< kind {}, {} bytes", message.kind, message.payload.len()),
+    }
+}
+
+/// Whether the session will not come back by itself.
+fn is_final(client: &Client, event: &Event) -> bool {
+    event.kind == EventKind::Disconnected || client.state() == State::LoginFailed
+}
+
+/// The input ended, and the session goes on for a moment.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    heard_at: Instant,
+}
+
+impl End {
+    fn now() -> Self {
+        let now = Instant::now();
+        Self { at: now, heard_at: now }
+    }
+
+    fn is_quiet(&self, client: &Client, typed: &Typed) -> bool {
+        let is_sent = client.state() == State::LoggedIn && typed.waiting.is_none();
+        is_sent && self.heard_at.elapsed() >= QUIET
+    }
+}
+
+/// What was typed and not sent yet.
+struct Typed {
+    lines: Receiver<Option<String>>,
+    /// The session did not take it; it is tried again.
+    waiting: Option<String>,
+}
+
+enum Next {
+    GoOn,
+    /// There is no more input.
+    End,
+    Quit,
+}
+
+impl Typed {
+    /// Sends as much as the session takes; the rest stays where it is.
+    fn send(&mut self, client: &mut Client) -> Next {
+        // Bounded by what is typed.
+        loop {
+            let waiting = self.waiting.take().map(|text| Ok(Some(text)));
+            let text = match waiting.unwrap_or_else(|| self.lines.try_recv()) {
+                Ok(Some(text)) => text,
+                Ok(None) | Err(TryRecvError::Disconnected) => return Next::End,
+                Err(TryRecvError::Empty) => return Next::GoOn,
+            };
+            if text.trim() == "/quit" {
+                return Next::Quit;
+            }
+            if text.is_empty() {
+                continue;
+            }
+            match client.send(&Chat(text.as_str().into())) {
+                Ok(()) => {}
+                Err(
+                    why @ (SendError::UnknownKind(_)
+                    | SendError::Link(LinkSendError::TooLarge { .. })),
+                ) => output::line(format!("! not sent: {why}")),
+                Err(_) => {
+                    self.waiting = Some(text);
+                    return Next::GoOn;
+                }
+            }
+        }
+    }
 }
 
 /// Lines from standard input, read on a thread of their own, as a read cannot be given up. The last
@@ -58,7 +171,7 @@ pub(crate) fn run(args: &Connect) -> Outcome {
 fn read_lines(waker: Waker) -> Receiver<Option<String>> {
     let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
     thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        while let Some(line) = read_line() {
             if sender.send(Some(line)).is_err() {
                 return;
             }
@@ -70,62 +183,32 @@ fn read_lines(waker: Waker) -> Receiver<Option<String>> {
     receiver
 }
 
-/// Sends what was typed, as far as the session takes it; says whether to go on.
-fn talk(
-    client: &mut Client,
-    lines: &Receiver<Option<String>>,
-    waiting: &mut Option<String>,
-) -> bool {
-    // Bounded by what is typed; a session that takes nothing leaves the rest where it is.
-    loop {
-        let text = match waiting.take() {
-            Some(text) => text,
-            None => match lines.try_recv() {
-                Ok(Some(text)) => text,
-                Ok(None) => return false,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
-            },
-        };
-        if text.trim() == "/quit" {
-            return false;
-        }
-        if text.is_empty() {
-            continue;
-        }
-        if let Err(why) = client.send(&Chat(text.as_str().into())) {
-            let is_for_now = client.state() != State::LoginFailed
-                && !matches!(
-                    why,
-                    moorline::SendError::UnknownKind(_)
-                        | moorline::SendError::Link(moorline::LinkSendError::TooLarge { .. })
-                );
-            if is_for_now {
-                *waiting = Some(text);
-                return true;
-            }
-            output::line(format!("! not sent: {why}"));
-        }
+/// The next line without its end, or a piece of one that is too long.
+fn read_line() -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(LINE_LEN_MAX).read_until(b'\n', &mut bytes);
+    if read.ok()? == 0 {
+        return None;
     }
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn shown(message: &Incoming) -> String {
-    match message.decode::<Chat>() {
-        Ok(chat) if message.kind == Chat::KIND => {
-            moorline::Printable(chat.0.as_bytes()).to_string()
-        }
-        _ => format!("< kind {}, {} bytes", message.kind, message.payload.len()),
-    }
+/// The input ended, but the session never got so far as to be sent it.
+fn too_late(client: &mut Client) -> Outcome {
+    let why = client.session().failure().map(ToString::to_string);
+    close(client);
+    let why = why.unwrap_or_else(|| "what was typed could not be sent".to_owned());
+    Err(format!("gave up {END_MAX:?} after the end of the input: {why}").into())
 }
 
 /// Says good-bye, and stays long enough for it to arrive.
-fn close(client: &mut Client) -> Outcome {
-    client.poll_for(Duration::from_millis(100));
+fn close(client: &mut Client) {
     client.close();
-    let end = std::time::Instant::now() + Duration::from_millis(200);
-    while let Some(event) = client.poll_until(end) {
-        if let ClientEvent::Session(event) = event {
+    let end = Instant::now() + LINGER;
+    // A poll may end early, if there was a line to read.
+    while Instant::now() < end {
+        if let Some(ClientEvent::Session(event)) = client.poll_until(end) {
             output::line(format!("* {event}"));
         }
     }
-    Ok(ExitCode::SUCCESS)
 }

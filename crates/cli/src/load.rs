@@ -1,5 +1,6 @@
 //! Numbered messages there and back, and the account of what became of each.
 
+use std::fmt;
 use std::time::Duration;
 
 use moorline::Time;
@@ -35,6 +36,18 @@ impl Account {
     /// Whether every message came back once, whole and in order.
     pub(crate) const fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0 && self.corrupted == 0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, received, lost, duplicated, out_of_order, corrupted } = self;
+        write!(f, "{sent} sent, {received} received, {lost} lost, {duplicated} duplicated, ")?;
+        write!(f, "{out_of_order} out of order")?;
+        if *corrupted > 0 {
+            write!(f, ", {corrupted} corrupted")?;
+        }
+        Ok(())
     }
 }
 

@@ -22,8 +22,26 @@ use clap::Parser;
 /// What a command ends with: done as asked, done but not as hoped, or not done.
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
+/// The exit code of a command that was not done.
+const NOT_DONE: u8 = 2;
+
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            return match args::mistake(&error) {
+                Some(mistake) => {
+                    output::error(mistake);
+                    ExitCode::from(NOT_DONE)
+                }
+                None => {
+                    error.print().ok();
+                    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NOT_DONE))
+                }
+            };
+        }
+    };
+    let outcome = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
@@ -31,7 +49,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::from(2)
+        output::error(error);
+        ExitCode::from(NOT_DONE)
     })
 }

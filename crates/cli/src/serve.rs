@@ -22,6 +22,9 @@ const PER_ADDRESS_MAX: usize = 64;
 
 pub(crate) fn run(args: &Serve) -> Outcome {
     let mut server = Server::bind(config(args))?;
+    if let Some(folder) = &args.report_dir {
+        output::check_folder(folder)?;
+    }
     let interrupt = Interrupt::listen(Some(server.waker()))?;
     let mut score = Score::default();
     announce(args, &server);
@@ -44,7 +47,7 @@ fn config(args: &Serve) -> ServerConfig {
         Duplicate::Supersede => DuplicatePolicy::Supersede,
     };
     // Nobody but this machine can reach a loopback address.
-    let is_local = args.kcp.is_some_and(|address| address.ip().is_loopback());
+    let is_local = args.kcp.ip().is_loopback();
     let per_address = if is_local { args.max_sessions } else { PER_ADDRESS_MAX };
     let limits = Limits {
         sessions_max: args.max_sessions,
@@ -58,12 +61,8 @@ fn config(args: &Serve) -> ServerConfig {
         delivery: echo::delivery(),
         ..HostConfig::default()
     };
-    let listener = |reliable: SocketAddr| Listener::KcpPlaintextUnauthenticated {
-        reliable,
-        sync: args.kcp_sync,
-        kcp: KcpConfig::default(),
-    };
-    let listeners = args.kcp.map(listener).into_iter().collect();
+    let (reliable, sync, kcp) = (args.kcp, args.kcp_sync, KcpConfig::default());
+    let listeners = vec![Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp }];
     ServerConfig { host, listeners, buffers: moorline::BufferSizes::HOST }
 }
 
@@ -105,7 +104,7 @@ fn announce(args: &Serve, server: &Server) {
         if args.json {
             output::json_line(&Line::Warning { text: &warning });
         } else {
-            eprintln!("warning: {warning}");
+            output::warning(warning);
         }
     }
 }
@@ -151,10 +150,10 @@ fn stop(args: &Serve, server: &mut Server, score: &Score) -> Outcome {
     let mut writer = ReportWriter::new(options);
     let finished = writer.finish(&run);
     if let Some(block) = &finished.console {
-        output::line(block);
+        output::line(block.trim_end());
     }
     for error in &finished.errors {
-        eprintln!("error: {error}");
+        output::error(error);
     }
     Ok(if finished.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

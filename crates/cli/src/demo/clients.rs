@@ -174,7 +174,7 @@ impl Clients {
         let mut latencies = Latencies::default();
         let clients = self.actors.iter().filter_map(|actor| actor.client.as_ref());
         clients
-            .filter_map(|client| client.session().round_trip().last())
+            .filter_map(|client| client.round_trip().last())
             .for_each(|round_trip| latencies.add(round_trip));
         latencies
     }

@@ -175,7 +175,9 @@ fn show(shared: &Shared, event: &Event) {
         shared.board().timed_out.push(name.clone());
     }
     if script::is_scripted(event.kind) && Role::ALL.iter().any(|role| role.example() == name) {
-        shared.board().latest.insert(name, event.to_string());
+        let reason = event.reason.as_ref().map(|reason| format!(" ({reason})"));
+        let latest = format!("{:>8}  {:?}{}", event.at, event.kind, reason.unwrap_or_default());
+        shared.board().latest.insert(name, latest);
     }
 }
 

@@ -5,6 +5,7 @@ mod host;
 mod script;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,21 +14,35 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::Demo;
+use crate::interrupt::Interrupt;
 use crate::load::{Account, Percentiles};
 use crate::output::{self, Screen};
 use clients::Clients;
-use host::Host;
+use host::{Board, Host};
 use script::{Cue, Role};
 
 /// How often every client looks at its socket.
 const ROUND: Duration = Duration::from_millis(5);
+
+/// How often the table is drawn on a terminal, and a line printed elsewhere.
+const DRAW_INTERVAL: Duration = Duration::from_millis(250);
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Nobody sends in the last of the time, so that everything has come back at its end.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// The bar of all sessions, in columns.
+const BAR_LEN: usize = 48;
+
+/// Failures that are printed; the JSON has all.
+const FAILURES_SHOWN: usize = 20;
 
 /// How long the demo waits beyond its time for what a busy machine is late with.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// The result, as `--json` writes it. Names are kept stable.
 #[derive(Debug, Serialize)]
-struct Result {
+struct Verdict {
     sessions: u32,
     seconds: f64,
     roles: BTreeMap<&'static str, Scripted>,
@@ -48,20 +63,29 @@ struct Scripted {
 
 pub(crate) fn run(args: &Demo) -> Outcome {
     if let Some(path) = &args.json {
-        output::check_writable(path)?;
+        output::check_file(path)?;
     }
     let files = u64::from(args.sessions) + 64;
     if moorline_udp::raise_open_files_limit(files) < files {
-        return Err(format!("{} clients need {files} open files", args.sessions).into());
+        let clients = args.sessions;
+        return Err(format!("{clients} clients need {files} open files: raise ulimit -n").into());
     }
+    let interrupt = Interrupt::listen(None)?;
     let host = Host::start(args.sessions)?;
-    output::line(format!("host on {} (kcp, plaintext); {} clients", host.address, args.sessions));
+    output::line(format!("host on {} (kcp, plaintext), {} clients", host.address, args.sessions));
     let started = Instant::now();
-    let clients = play(args, &host, started)?;
+    let clients = play(args, &host, started, &interrupt)?;
     let story = host.stop()?;
-    let seconds = started.elapsed().as_secs_f64();
-    let result = judge(args, clients, &story, seconds);
-    finish(args, &result)
+    if interrupt.is_set() {
+        output::line("interrupted: the script was not played to its end");
+        return Ok(ExitCode::FAILURE);
+    }
+    let verdict = judge(args, clients, &story, started.elapsed().as_secs_f64());
+    if let Some(path) = &args.json {
+        output::json_file(path, &verdict)?;
+    }
+    show(&verdict);
+    Ok(if verdict.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Lets every session live its script, and shows it.
@@ -69,13 +93,14 @@ fn play(
     args: &Demo,
     host: &Host,
     started: Instant,
-) -> std::result::Result<Clients, Box<dyn std::error::Error>> {
+    interrupt: &Interrupt,
+) -> Result<Clients, Box<dyn Error>> {
     let mut clients = Clients::start(host.address, args.sessions)?;
     let mut screen = Screen::new();
     let length = Duration::from_secs(args.seconds.into());
-    let mut drawn_at = started;
+    let mut draw_at = started;
     let mut cues = Cue::timetable(length).into_iter().peekable();
-    let quiet_from = length.saturating_sub(Duration::from_millis(500));
+    let quiet_from = length.saturating_sub(QUIET);
     loop {
         let round = Instant::now();
         let elapsed = started.elapsed();
@@ -85,49 +110,54 @@ fn play(
         }
         clients.turn(elapsed < quiet_from)?;
         clients.bring_back(&host.timed_out())?;
-        if drawn_at.elapsed() >= Duration::from_secs(1) {
-            drawn_at = round;
-            screen.draw(&picture(elapsed, host, &mut clients));
-        }
         let is_over = elapsed >= length && clients.are_done() && host.is_done();
-        if is_over || elapsed >= length + GRACE {
-            screen.draw(&picture(elapsed, host, &mut clients));
+        let is_last = is_over || elapsed >= length + GRACE || interrupt.is_set();
+        if screen.is_terminal() && (draw_at <= round || is_last) {
+            draw_at = round + DRAW_INTERVAL;
+            screen.draw(&picture(args, elapsed, host, &mut clients));
+        } else if draw_at <= round {
+            draw_at = round + TELL_INTERVAL;
+            output::line(summary(elapsed, host, &mut clients));
+        }
+        if is_last {
             return Ok(clients);
         }
         std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
     }
 }
 
-/// The live table: the first line says it all, the rest is for a terminal.
-fn picture(elapsed: Duration, host: &Host, clients: &mut Clients) -> Vec<String> {
+/// One line that says it all.
+fn summary(elapsed: Duration, host: &Host, clients: &mut Clients) -> String {
     let board = host.board();
-    let rtt = clients.round_trips().percentiles();
     let counts = State::ALL.iter().zip(board.counts).filter(|(_, count)| *count > 0);
-    let counts: Vec<String> = counts.map(|(state, count)| format!("{state} {count}")).collect();
-    let mut lines = vec![format!(
-        "{:>4} s  {}  {:.0} messages/s  rtt p50 {:.1} ms p99 {:.1} ms",
-        elapsed.as_secs(),
-        counts.join(", "),
-        board.messages_per_second,
-        rtt.p50,
-        rtt.p99
-    )];
-    lines.push(String::new());
-    lines.push(format!("      {:<20} {:>8}", "state", "sessions"));
+    let counts: Vec<String> = counts.map(|(state, count)| format!("{count} {state}")).collect();
+    format!("{}  {}", traffic(elapsed, &board, clients), counts.join(", "))
+}
+
+/// The live table.
+fn picture(args: &Demo, elapsed: Duration, host: &Host, clients: &mut Clients) -> Vec<String> {
+    let board = host.board();
+    let mut lines = vec![traffic(elapsed, &board, clients), String::new()];
     for (state, count) in State::ALL.iter().zip(board.counts) {
-        lines.push(format!("      {state:<20} {count:>8}"));
+        let bar = "█".repeat((count * BAR_LEN).div_ceil(args.sessions as usize).min(BAR_LEN));
+        lines.push(format!("  {state:<18} {count:>6}  {bar}"));
     }
     lines.push(String::new());
-    lines.push(format!("      {:<14} latest event", "session"));
     for role in Role::ALL {
         let example = role.example();
-        let latest = board.latest.get(&example).map_or("-", String::as_str);
-        lines.push(format!("      {example:<14} {latest:.90}"));
+        let latest = board.latest.get(&example).map_or("", String::as_str);
+        lines.push(format!("  {example:<11} {latest}"));
     }
     lines
 }
 
-fn judge(args: &Demo, mut clients: Clients, story: &host::Story, seconds: f64) -> Result {
+fn traffic(elapsed: Duration, board: &Board, clients: &mut Clients) -> String {
+    let Percentiles { p50, p99, .. } = clients.round_trips().percentiles();
+    let (seconds, rate) = (elapsed.as_secs(), board.messages_per_second);
+    format!("{seconds:>4} s  {rate:>6.0} messages/s  rtt p50 {p50:.1} ms p99 {p99:.1} ms")
+}
+
+fn judge(args: &Demo, mut clients: Clients, story: &host::Story, seconds: f64) -> Verdict {
     let mut roles: BTreeMap<&'static str, Scripted> = BTreeMap::new();
     let mut failures = clients.failures();
     for number in 0..args.sessions {
@@ -140,15 +170,14 @@ fn judge(args: &Demo, mut clients: Clients, story: &host::Story, seconds: f64) -
             script::compare("client", &name, &role.client_life(), clients.life(number)),
             clients.check_end(number),
         ];
-        let troubles: Vec<String> =
-            troubles.into_iter().filter_map(std::result::Result::err).collect();
+        let troubles: Vec<String> = troubles.into_iter().filter_map(Result::err).collect();
         if troubles.is_empty() {
             scripted.as_scripted += 1;
         }
         failures.extend(troubles);
     }
     let states = State::ALL.iter().zip(story.counts).filter(|(_, count)| *count > 0);
-    Result {
+    Verdict {
         sessions: args.sessions,
         seconds,
         roles,
@@ -160,30 +189,23 @@ fn judge(args: &Demo, mut clients: Clients, story: &host::Story, seconds: f64) -
     }
 }
 
-fn finish(args: &Demo, result: &Result) -> Outcome {
+fn show(verdict: &Verdict) {
     output::line("");
     output::line(format!("{:<12} {:>8} {:>12}", "role", "sessions", "as scripted"));
-    for (role, Scripted { sessions, as_scripted }) in &result.roles {
+    for (role, Scripted { sessions, as_scripted }) in &verdict.roles {
         output::line(format!("{role:<12} {sessions:>8} {as_scripted:>12}"));
     }
-    let Account { sent, received, lost, duplicated, out_of_order, corrupted } = result.messages;
-    output::line(format!(
-        "reliable messages of sessions that stayed: {sent} sent, {received} received, {lost} lost, \
-         {duplicated} duplicated, {out_of_order} out of order, {corrupted} corrupted"
-    ));
-    for failure in result.failures.iter().take(20) {
+    output::line("");
+    output::line("reliable messages of the sessions that stayed:");
+    output::line(format!("  {}", verdict.messages));
+    for failure in verdict.failures.iter().take(FAILURES_SHOWN) {
         output::line(format!("not as scripted: {failure}"));
     }
-    if result.failures.len() > 20 {
-        output::line(format!("... and {} more", result.failures.len() - 20));
+    match verdict.failures.len().saturating_sub(FAILURES_SHOWN) {
+        0 => {}
+        more => output::line(format!("... and {more} more")),
     }
-    if let Some(path) = &args.json {
-        output::json_file(path, result)?;
-    }
-    if result.failures.is_empty() {
-        output::line(format!("all {} sessions ended as scripted", result.sessions));
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Ok(ExitCode::FAILURE)
+    if verdict.failures.is_empty() {
+        output::line(format!("all {} sessions ended as scripted", verdict.sessions));
     }
 }
