@@ -217,7 +217,7 @@ impl Server {
             if self.host.poll_timeout().is_none() && !self.pipe.is_stuck() {
                 return;
             }
-            // A waker that was used before, as signal handlers do, does not cut the good-byes short.
+            // A waker that was used before, as signal handlers do, does not cut this short.
             _ = self.wait(self.clock.at(end));
         }
     }
