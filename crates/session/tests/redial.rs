@@ -9,7 +9,7 @@ use moorline_session::{
     DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig, Jitter, Limits, ReconnectMode,
     ReconnectPolicy, State,
 };
-use support::{World, client_config, first, host_config, ms, secs};
+use support::{KNOWN, World, client_config, first, host_config, ms, secs};
 
 const WAY_BACK: [EventKind; 6] = [
     EventKind::TimedOut,
@@ -262,10 +262,15 @@ fn who_hears_its_host_but_is_not_heard_is_told_and_comes_back() {
     let mut world = World::logged_in(&["ann"]);
     let (ann, at) = (world.id_of(0), world.clients[0].at);
     world.net.cut_from(at);
-    assert!(world.drive_until(secs(8), |world| world.state(0) == State::ReconnectPending));
+    while world.host().sessions().by_id(ann).is_some_and(|session| session.link().is_some()) {
+        let now = world.now;
+        world.host_mut().send(now, ann, support::message(KNOWN)).expect("taken");
+        world.drive(ms(500));
+    }
     world.net.mend();
     assert!(world.drive_until(secs(10), World::is_all_logged_in));
     assert_eq!(world.id_of(0), ann);
+    assert_eq!(world.story(0), WAY_BACK[1..], "it had no silence to notice");
 }
 
 /// A dial that is given up for another must not go on in the transport.
