@@ -81,11 +81,22 @@ fn show(args: &Connect, event: &ClientEvent) {
             let is_beat =
                 matches!(event.kind, EventKind::HeartbeatSent | EventKind::HeartbeatReceived);
             if !is_beat || !args.no_beats {
-                output::line(format!("* {event}"));
+                output::line(told(event));
             }
         }
         ClientEvent::Message(message) => output::line(shown(message)),
         ClientEvent::Welcome { .. } => {}
+    }
+}
+
+/// The event without whose it is, as there is but one session here.
+fn told(event: &Event) -> String {
+    let Event { at, kind, from, to, .. } = event;
+    let reason = event.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    if from == to {
+        format!("* {at} {to}: {kind:?}{reason}")
+    } else {
+        format!("* {at} {from} -> {to}: {kind:?}{reason}")
     }
 }
 
@@ -208,7 +219,7 @@ fn close(client: &mut Client) {
     // A poll may end early, if there was a line to read.
     while Instant::now() < end {
         if let Some(ClientEvent::Session(event)) = client.poll_until(end) {
-            output::line(format!("* {event}"));
+            output::line(told(&event));
         }
     }
 }
