@@ -29,6 +29,8 @@ pub enum RefusalCode {
     Evicted,
     /// A newer login of the same identity took the session's place.
     Superseded,
+    /// The peer broke the protocol, or the application failed over what it sent.
+    Violation,
     /// A number of the application's own, or one that this version does not know.
     Other(u16),
 }
@@ -47,6 +49,7 @@ impl RefusalCode {
             Self::Stopping => 8,
             Self::Evicted => 9,
             Self::Superseded => 10,
+            Self::Violation => 11,
             Self::Other(number) => number,
         }
     }
@@ -64,6 +67,7 @@ impl RefusalCode {
             8 => Self::Stopping,
             9 => Self::Evicted,
             10 => Self::Superseded,
+            11 => Self::Violation,
             other => Self::Other(other),
         }
     }
@@ -142,6 +146,33 @@ pub enum Reason {
     Exhausted,
     /// The host or client is stopping.
     Stopped,
+}
+
+impl Reason {
+    /// How many kinds of reason there are.
+    pub const KINDS_LEN: usize = 16;
+
+    /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
+    pub const fn kind(&self) -> (usize, &'static str) {
+        match self {
+            Self::Requested => (0, "ended_requested"),
+            Self::PeerLeft => (1, "ended_peer_left"),
+            Self::Silence(_) => (2, "ended_silence"),
+            Self::NoAnswer(_) => (3, "ended_no_answer"),
+            Self::LoginDeadline(_) => (4, "ended_login_deadline"),
+            Self::Refused(_) => (5, "ended_refused"),
+            Self::Evicted(_) => (6, "ended_evicted"),
+            Self::Superseded => (7, "ended_superseded"),
+            Self::ReturnedToKept => (8, "ended_returned_to_kept"),
+            Self::KeepExpired(_) => (9, "ended_keep_expired"),
+            Self::BudgetSpent => (10, "ended_budget_spent"),
+            Self::Unacknowledged => (11, "ended_unacknowledged"),
+            Self::Violation(_) => (12, "ended_violation"),
+            Self::HandlerFailed(_) => (13, "ended_handler_failed"),
+            Self::Exhausted => (14, "ended_exhausted"),
+            Self::Stopped => (15, "ended_stopped"),
+        }
+    }
 }
 
 impl fmt::Display for Reason {

@@ -148,7 +148,7 @@ impl Client {
     /// Connects again: after a [`close`](Self::close) or a final no, or sooner than planned.
     ///
     /// # Errors
-    /// When the session is connected, or an attempt is under way already.
+    /// When the session is connected.
     pub fn reconnect(&mut self) -> Result<(), Misplaced> {
         self.dialer.reconnect(self.clock.now())
     }

@@ -250,7 +250,8 @@ impl Server {
     }
 
     /// Sets the tick that heartbeats and logins are answered with. Without it, it is the
-    /// milliseconds since the server started.
+    /// milliseconds since the server started. Set it from the start or not at all: clients refuse
+    /// a tick that is older than the newest they know.
     pub const fn set_server_tick(&mut self, tick: i64) {
         self.host.set_server_tick(tick);
     }

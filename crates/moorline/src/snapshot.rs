@@ -48,6 +48,7 @@ impl Server {
         run.counters = self.host.transport_counters();
         run.counters.extend(self.peers.counters());
         run.counters.extend(counters.named());
+        run.counters.extend(self.host.ended());
         add_traffic(&mut run, &self.pipe);
         run
     }

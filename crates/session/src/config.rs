@@ -20,8 +20,9 @@ pub struct Limits {
     /// Time from the first packet to a login that was accepted. Default: 5 s; traffic does not
     /// extend it.
     pub login_time: Duration,
-    /// Events that may wait for the application. Default: 65,536, up to 10 MB; when it is reached,
-    /// nothing more is read from the network until some were taken.
+    /// Events that may wait for the application. Default: 65,536, of 120 bytes each beside the
+    /// payload of a message; when it is reached, nothing more is read from the network until some
+    /// were taken.
     pub events_max: usize,
     /// Observers at a time. Default: 64; each looks at every event.
     pub observers_max: usize,

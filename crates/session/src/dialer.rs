@@ -158,20 +158,30 @@ impl<T: Transport> Dialer<T> {
     /// # Errors
     /// When the session is connected or on its way already.
     pub fn connect(&mut self, now: Time, remote: SocketAddr) -> Result<(), ConnectError> {
-        if self.session.state != State::Disconnected || self.session.link.is_some() {
-            return Err(ConnectError::Misplaced(Misplaced::AlreadyConnected));
+        let misplaced = match self.session.state {
+            State::Disconnected if self.session.link.is_none() => None,
+            State::Disconnected | State::Reconnecting => Some(Misplaced::AttemptUnderWay),
+            State::ReconnectPending | State::TimedOut => Some(Misplaced::AlreadyScheduled),
+            _ => Some(Misplaced::AlreadyConnected),
+        };
+        if let Some(misplaced) = misplaced {
+            return Err(ConnectError::Misplaced(misplaced));
         }
         self.remote = Some(remote);
         self.attempts.forget();
         self.dial(now).map_err(ConnectError::Dial)
     }
 
-    /// Tries again now: from a loss that waits for its next attempt, or where the policy is manual.
+    /// Tries again now: from a loss that waits for its next attempt, after the end, or where the
+    /// policy is manual. An attempt that is under way is given up for a new one.
     ///
     /// # Errors
-    /// When there is nothing to come back to, or an attempt is under way already.
+    /// When the session is connected, or was never told where to connect to.
     pub fn reconnect(&mut self, now: Time) -> Result<(), Misplaced> {
-        if self.remote.is_none() || self.session.state.is_connected() {
+        if self.session.state.is_connected() {
+            return Err(Misplaced::AlreadyConnected);
+        }
+        if self.remote.is_none() {
             return Err(Misplaced::NothingScheduled);
         }
         if self.session.state != State::ReconnectPending {
@@ -437,9 +447,10 @@ impl<T: Transport> Dialer<T> {
             _ => None,
         };
         let is_final = match &reason {
+            // The same login would fail again: it is the application's turn.
+            _ if self.session.state == State::LoginFailed => true,
             Reason::Refused(_) => retry_after.is_none(),
-            Reason::PeerLeft => true,
-            _ => self.session.state == State::LoginFailed,
+            reason => *reason == Reason::PeerLeft,
         };
         if is_final {
             self.session.until = None;

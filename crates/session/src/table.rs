@@ -51,7 +51,8 @@ impl Table {
         self.sessions.get(key(id))
     }
 
-    /// The newest session with a link to this address.
+    /// The newest session with a link to this address. Where two had one, and the newest ended, the
+    /// older one is not found here: an address is a hint.
     pub fn by_address(&self, address: SocketAddr) -> Option<&Session> {
         self.by_id(*self.by_address.get(&address)?)
     }

@@ -68,9 +68,9 @@ fn a_login_that_is_answered_too_late_is_a_typed_error() {
     assert_eq!(late, Err(AnswerError::NoSession(asked)));
     let text = late.expect_err("late").to_string();
     assert_eq!(text, format!("session {asked} is gone, its login needs no answer"));
-    let end = first(&world.clients[0].events, EventKind::Disconnected);
+    let end = first(&world.clients[0].events, EventKind::ReconnectScheduled);
     let Some(Reason::Refused(refusal)) = &end.reason else { panic!("{end}") };
-    assert_eq!(refusal.code, RefusalCode::TooSlow, "the client is told why");
+    assert_eq!(refusal.code, RefusalCode::TooSlow, "the client is told why, and tries again");
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl<T: Transport> Host<T> {
         let was_logged_in =
             self.table.by_id(id).is_some_and(|session| session.state == State::LoggedIn);
         let reason = Reason::Silence(self.config.liveness.timeout);
+        self.counters.timed_out += 1;
         self.step(now, id, Input::Silence, Some(reason.clone())).ok();
         self.drop_link(now, id, farewell(&reason).as_ref());
         if was_logged_in {

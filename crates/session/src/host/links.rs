@@ -74,6 +74,7 @@ impl<T: Transport> Host<T> {
     fn turn_away(&mut self, address: SocketAddr) -> Option<Refusal> {
         let limits = &self.config.limits;
         let refusal = if self.is_stopped {
+            self.counters.refused_stopping += 1;
             Refusal::new(RefusalCode::Stopping, "the host is stopping")
         } else if self.table.len() >= limits.sessions_max {
             self.counters.refused_full += 1;
@@ -183,6 +184,7 @@ impl<T: Transport> Host<T> {
             self.remove(now, id, reason);
             return;
         }
+        self.counters.kept += 1;
         self.step(now, id, Input::Schedule, Some(reason)).ok();
         if let Some(session) = self.table.get_mut(id) {
             session.until = Some(now + keep);

@@ -68,6 +68,12 @@ pub struct HostCounters {
     pub refused_full: u64,
     /// Peers turned away because their address has as many sessions as it may have.
     pub refused_address: u64,
+    /// Peers turned away because the host is stopping.
+    pub refused_stopping: u64,
+    /// Sessions whose peer was not heard for the whole timeout.
+    pub timed_out: u64,
+    /// Sessions that were kept for a user who was lost, once for each time.
+    pub kept: u64,
     /// Logins refused because of what they claim to be.
     pub refused_names: u64,
     /// Logins refused because the identity has a session.
@@ -93,6 +99,7 @@ impl HostCounters {
         [
             ("refused_full", self.refused_full),
             ("refused_address", self.refused_address),
+            ("refused_stopping", self.refused_stopping),
             ("refused_names", self.refused_names),
             ("refused_duplicates", self.refused_duplicates),
             ("logins_misplaced", self.logins_misplaced),
@@ -100,6 +107,8 @@ impl HostCounters {
             ("unknown_kinds", self.unknown_kinds),
             ("beats_before_login", self.beats_before_login),
             ("controls_misplaced", self.controls_misplaced),
+            ("timed_out", self.timed_out),
+            ("kept", self.kept),
             ("slept", self.slept),
         ]
         .map(|(name, value)| Counter { name, value })
@@ -128,6 +137,8 @@ pub struct Host<T> {
     /// soon as there is room, and no datagram may come to remind us.
     left_behind_at: Option<Time>,
     counters: HostCounters,
+    /// How many sessions ended for each kind of reason, with the kind's name.
+    ended: [(&'static str, u64); Reason::KINDS_LEN],
     /// The tick that heartbeats are answered with, where the application sets one.
     server_tick: Option<i64>,
     is_stopped: bool,
@@ -152,6 +163,7 @@ impl<T: Transport> Host<T> {
             sleep: SleepWatch::default(),
             left_behind_at: None,
             counters: HostCounters::default(),
+            ended: [("", 0); Reason::KINDS_LEN],
             server_tick: None,
             is_stopped: false,
             config,
@@ -233,6 +245,12 @@ impl<T: Transport> Host<T> {
     /// What was counted so far.
     pub fn counters(&self) -> HostCounters {
         HostCounters { slept: self.sleep.slept(), ..self.counters }
+    }
+
+    /// How many sessions ended, by the kind of reason; those that never occurred are left out.
+    pub fn ended(&self) -> impl Iterator<Item = Counter> {
+        let occurred = self.ended.iter().filter(|(_, value)| *value > 0);
+        occurred.map(|(name, value)| Counter { name, value: *value })
     }
 
     /// What the transports counted so far.
@@ -326,11 +344,13 @@ impl<T: Transport> Host<T> {
     /// The one way in which a session leaves the table.
     fn remove(&mut self, now: Time, id: SessionId, reason: Reason) {
         let farewell = farewell(&reason);
+        let (kind, name) = reason.kind();
         let closed = self.step(now, id, Input::Close, Some(reason));
         debug_assert!(closed.is_ok(), "every state can be closed");
         self.drop_link(now, id, farewell.as_ref());
         if self.table.remove(id).is_some() {
             self.counters.sessions_closed += 1;
+            self.ended[kind] = (name, self.ended[kind].1 + 1);
         }
     }
 
@@ -376,8 +396,10 @@ fn farewell(reason: &Reason) -> Option<Refusal> {
         Reason::Refused(refusal) => return Some(refusal.clone()),
         Reason::Evicted(text) => return Some(Refusal::new(RefusalCode::Evicted, text.clone())),
         Reason::Superseded => (RefusalCode::Superseded, false),
-        Reason::LoginDeadline(_) => (RefusalCode::TooSlow, false),
+        Reason::Violation(_) | Reason::HandlerFailed(_) => (RefusalCode::Violation, false),
         Reason::Stopped => (RefusalCode::Stopping, true),
+        // It may be the application that answered too slowly.
+        Reason::LoginDeadline(_) => (RefusalCode::TooSlow, true),
         // The peer may have been heard of again a moment too late: it is welcome back.
         Reason::Silence(_) => (RefusalCode::TooSlow, true),
         _ => return None,
