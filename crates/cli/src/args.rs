@@ -34,7 +34,11 @@ pub(crate) enum Command {
 const DEMO_HELP: &str = "\
 Some clients vanish, come back, log out, fail their login or are evicted.
 
-Exit code 0: every session ended as scripted; 1: some did not; 2: it could not start.";
+Exit code 0: every session ended as scripted; 1: some did not; 2: it could not start.
+
+The JSON has `sessions`, `seconds`, `roles` (role to `sessions` and `as_scripted`), `states` (state
+name to count), `messages` of the sessions that stayed (as of `bots`), `host_messages`, `rtt_ms`
+{`p50`, `p99`, `max`} of heartbeats, and `failures`, a line each.";
 
 const BOTS_HELP: &str = "\
 Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the host
@@ -44,8 +48,9 @@ Exit code 0: every bot ended LoggedIn, and no reliable message was lost, duplica
 1: otherwise; 2: no bot could log in.
 
 The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`, `duplicated`,
-`out_of_order`} of the reliable lane, `sync` (the same of the latest lane, where losing is allowed)
-and `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane.";
+`out_of_order`, `corrupted`} of the reliable lane, `sync` (the same of the latest lane, where losing
+is allowed), `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane,
+`sync_latency_ms` on the latest, `refused_sends`, `reconnects` and `seconds`.";
 
 #[derive(Debug, Parser)]
 #[command(after_help = DEMO_HELP)]

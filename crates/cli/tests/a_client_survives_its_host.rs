@@ -8,6 +8,16 @@ use std::net::UdpSocket;
 
 use common::{Program, events};
 
+/// How every comeback ends. Attempts that came to nothing may be before it: a client that is quick
+/// finds a host that is still stopping.
+const COMEBACK: [&str; 5] = [
+    "ReconnectScheduled",
+    "ReconnectStarted",
+    "TransportConnected",
+    "LoginStarted",
+    "LoginSucceeded",
+];
+
 #[test]
 fn killed_and_started_again() {
     let (host, address) = Program::serve("127.0.0.1:0", &[]);
@@ -23,19 +33,9 @@ fn killed_and_started_again() {
     host.wait_for("ann LoginPending -> LoggedIn");
     ann.type_line("back");
     ann.wait_for("ann: back");
-    let expected = [
-        "TransportConnected",
-        "LoginStarted",
-        "LoginSucceeded",
-        "TimedOut",
-        "ReconnectScheduled",
-        "ReconnectStarted",
-        "TransportConnected",
-        "LoginStarted",
-        "LoginSucceeded",
-    ];
     let seen = events(&ann.lines());
-    assert_eq!(seen, expected);
+    assert_eq!(seen[3..5], ["TimedOut", "ReconnectScheduled"], "{seen:?}");
+    assert!(seen.ends_with(&COMEBACK.map(str::to_owned)), "{seen:?}");
 }
 
 #[test]
@@ -52,12 +52,6 @@ fn stopped_and_started_again() {
     ann.type_line("back");
     ann.wait_for("ann: back");
     let seen = events(&ann.lines());
-    let expected = [
-        "ReconnectScheduled",
-        "ReconnectStarted",
-        "TransportConnected",
-        "LoginStarted",
-        "LoginSucceeded",
-    ];
-    assert_eq!(seen[3..], expected);
+    assert_eq!(seen[3], "ReconnectScheduled", "{seen:?}");
+    assert!(seen.ends_with(&COMEBACK.map(str::to_owned)), "{seen:?}");
 }
