@@ -7,8 +7,8 @@
 //! callgrind_annotate --auto=no --threshold=100 part.3
 //! ```
 //!
-//! It prints the acts in their order, which is that of callgrind's parts: a name, and how many times
-//! the act was done in that part.
+//! It prints the acts in their order, which is that of callgrind's parts: a name, and how many
+//! times the act was done in that part.
 
 #![expect(clippy::print_stdout, reason = "`hold` reads it")]
 

@@ -1,5 +1,5 @@
-//! Holds the session table to its figures: counts instructions with callgrind, and fails when an act
-//! costs more than `counts.toml` says, or more with many sessions than with few.
+//! Holds the session table to its figures: counts instructions with callgrind, and fails when an
+//! act costs more than `counts.toml` says, or more with many sessions than with few.
 //!
 //! ```text
 //! cargo run --release -p moorline-bench --bin hold               # 1,000 and 100,000 sessions

@@ -5,9 +5,9 @@
 //! cargo run --release -p moorline-bench --bin memory -- 131072  # or as many
 //! ```
 //!
-//! The total is that of a real host. Its parts are private, so each is built here a second time from
-//! the same types and counted alone; what is left over says how well that fits. Bytes are those that
-//! were asked for, without the allocator's own (8 to 16 bytes a block).
+//! The total is that of a real host. Its parts are private, so each is built here a second time
+//! from the same types and counted alone; what is left over says how well that fits. Bytes are
+//! those that were asked for, without the allocator's own (8 to 16 bytes a block).
 
 #![expect(clippy::print_stdout, reason = "a table is what it is for")]
 

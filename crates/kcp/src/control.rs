@@ -119,11 +119,11 @@ pub(crate) fn read_login(payload: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Unreadabl
     Ok((player_id, application.unwrap_or_else(|| payload.to_vec())))
 }
 
-/// A `LoginResponse` that lets `identity` in. What the application sends along is either a whole one
-/// that names this player among others, for existing clients, or anything else.
+/// A `LoginResponse` that lets `identity` in. What the application sends along is either a whole
+/// one that names this player among others, for existing clients, or anything else.
 ///
-/// To a whole one fields are only appended, of which the last one counts, so that it keeps what this
-/// version does not know.
+/// To a whole one fields are only appended, of which the last one counts, so that it keeps what
+/// this version does not know.
 pub(crate) fn login_accepted(identity: &[u8], server_tick: i64, payload: &[u8]) -> Vec<u8> {
     match LoginAnswer::decode(payload) {
         Ok(whole) if whole.player_id.iter().any(|player| player == identity) => {

@@ -1,5 +1,5 @@
-//! Every datagram of one and two bytes, and every truncation of valid ones, at a host whose sessions
-//! are in each state of the lifecycle. Virtual time, no sockets.
+//! Every datagram of one and two bytes, and every truncation of valid ones, at a host whose
+//! sessions are in each state of the lifecycle. Virtual time, no sockets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -140,8 +140,9 @@ impl World {
 }
 
 /// A world with a session of the host in each state that lasts, and the addresses to attack from.
-/// `TimedOut` and `Reconnecting` are passed through within one call on a host, and `Disconnected` is
-/// a session that was removed, so for these there are an address that vanished and one that left.
+/// `TimedOut` and `Reconnecting` are passed through within one call on a host, and `Disconnected`
+/// is a session that was removed, so for these there are an address that vanished and one that
+/// left.
 fn every_state() -> (World, usize, Vec<SocketAddr>) {
     let mut world = World::new();
     let witness = world.join("witness");
