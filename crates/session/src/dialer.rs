@@ -10,8 +10,8 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, Delivery, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason, SendError, Time,
-    Transmit, Transport,
+    Control, Delivery, Identity, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason,
+    SendError, Time, Transmit, Transport,
 };
 
 use crate::clock_sync::{ClockSync, RoundTrip};
@@ -317,6 +317,7 @@ impl<T: Transport> Dialer<T> {
     fn send_login(&mut self, now: Time) -> Result<(), Misplaced> {
         let Some(Login { identity, payload }) = self.config.login.clone() else { return Ok(()) };
         self.step(now, Input::LoginStart, None)?;
+        self.session.identity = Identity::new(&identity).ok();
         if let Some(link) = self.session.link {
             self.session.heard_at = now;
             let control = Control::Login { identity, payload };
@@ -383,11 +384,6 @@ impl<T: Transport> Dialer<T> {
                     self.counters.misplaced += 1;
                     return;
                 }
-                self.session.identity = self
-                    .config
-                    .login
-                    .as_ref()
-                    .and_then(|login| moorline_link::Identity::new(&login.identity).ok());
                 self.session.heard_at = now;
                 self.clock.on_sample(now, server_tick, None);
                 self.attempts.forget();

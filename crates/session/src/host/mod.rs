@@ -6,6 +6,7 @@ pub(crate) mod login;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
@@ -390,6 +391,10 @@ impl<T: Transport> Host<T> {
     }
 }
 
+/// When a peer that is welcome back may come: not so soon that it meets the host still saying
+/// good-bye to others.
+const COMEBACK_AFTER: Duration = Duration::from_millis(500);
+
 /// What a peer is told of a reason; `None` is a plain good-bye.
 fn farewell(reason: &Reason) -> Option<Refusal> {
     let (code, again) = match reason {
@@ -405,7 +410,7 @@ fn farewell(reason: &Reason) -> Option<Refusal> {
         _ => return None,
     };
     let refusal = Refusal::new(code, reason.to_string());
-    Some(if again { refusal.retry_after(std::time::Duration::ZERO) } else { refusal })
+    Some(if again { refusal.retry_after(COMEBACK_AFTER) } else { refusal })
 }
 
 /// There is no session with this id (any more).
