@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("moorline-session", &["moorline-link"]),
     ("moorline-kcp", &["moorline-link"]),
     ("moorline-udp", &["moorline-link"]),
+    ("moorline-sim", &["moorline-link", "moorline-session", "moorline-kcp"]),
     ("moorline-metrics", &["moorline-link", "moorline-session"]),
     (
         "moorline",
@@ -23,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "moorline-session",
             "moorline-kcp",
             "moorline-udp",
+            "moorline-sim",
             "moorline-metrics",
             "moorline",
         ],
@@ -33,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const PROGRAM: &str = "moorline-cli";
 
 /// The rooms without an operating system, and the crates that would bring it in.
-const CORE: &[&str] = &["moorline-link", "moorline-session", "moorline-kcp"];
+const CORE: &[&str] = &["moorline-link", "moorline-session", "moorline-kcp", "moorline-sim"];
 const SYSTEM: &[&str] = &["mio", "socket2", "tokio", "rustix", "getrandom", "rand"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
@@ -154,6 +156,7 @@ mod tests {
             ("moorline-session", "moorline-kcp"),
             ("moorline-kcp", "moorline-session"),
             ("moorline-udp", "moorline-session"),
+            ("moorline-sim", "moorline"),
             ("moorline-metrics", "moorline-kcp"),
             ("moorline-metrics", "moorline"),
             ("moorline", "moorline-cli"),

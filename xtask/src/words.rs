@@ -4,7 +4,8 @@ use crate::source::{Source, has_word};
 use crate::tree::{Finding, Tree};
 
 /// Where the core lives, which takes time, randomness and datagrams as arguments.
-const CORE: &[&str] = &["crates/link/src/", "crates/session/src/", "crates/kcp/src/"];
+const CORE: &[&str] =
+    &["crates/link/src/", "crates/session/src/", "crates/kcp/src/", "crates/sim/src/"];
 
 /// What would let the core reach around its arguments. Single words, where a `use` with braces
 /// would hide the path.
