@@ -48,11 +48,16 @@ pub struct KcpEndpoint {
     /// Of the reliable and of the sync port.
     census: [Census; 2],
     links: Slots<Link>,
-    /// Host: the newest link of each player that is logged in, by IP address and name.
-    players: HashMap<(IpAddr, Vec<u8>), SlotKey, KeyedState>,
+    /// Host: the links of each player that is logged in, by IP address and the name it claimed,
+    /// which the application may have let in several times.
+    players: HashMap<(IpAddr, Vec<u8>), Vec<SlotKey>, KeyedState>,
     /// One timer for each conversation, if it waits for anything.
     wheel: Wheel,
     events: VecDeque<LinkEvent>,
+    /// The last figures of the links whose loss waits among the events, in the same order.
+    lost: VecDeque<(LinkId, LinkStats)>,
+    /// Those of the link whose loss was told of last.
+    lost_last: Option<(LinkId, LinkStats)>,
     counts: Counts,
     /// Where received messages are put together and sent ones are wrapped.
     scratch: Vec<u8>,
@@ -103,6 +108,8 @@ impl KcpEndpoint {
             players: HashMap::with_hasher(KeyedState::new(&mut rng)),
             wheel: Wheel::new(),
             events: VecDeque::new(),
+            lost: VecDeque::new(),
+            lost_last: None,
             counts: Counts::default(),
             scratch: Vec::new(),
             number_next: config.conversation,
@@ -143,8 +150,11 @@ impl KcpEndpoint {
         let link = self.links.remove(key)?;
         if self.side == Side::Host {
             let player = (link.address.ip(), link.identity);
-            if self.players.get(&player) == Some(&key) {
-                self.players.remove(&player);
+            if let Some(links) = self.players.get_mut(&player) {
+                links.retain(|other| *other != key);
+                if links.is_empty() {
+                    self.players.remove(&player);
+                }
             }
             return Some(Link { identity: player.1, ..link });
         }
@@ -162,8 +172,30 @@ impl KcpEndpoint {
 
     /// Ends a link and its conversations at once.
     fn lose(&mut self, key: SlotKey, reason: Reason) {
+        self.tell_lost(key, reason);
         self.drop_link(key);
-        self.events.push_back(LinkEvent::Lost { link: LinkId(key), reason });
+    }
+
+    /// Tells that a link is gone, and keeps its figures until that was heard.
+    fn tell_lost(&mut self, key: SlotKey, reason: Reason) {
+        let link = LinkId(key);
+        self.lost.extend(self.figures(key).map(|stats| (link, stats)));
+        self.events.push_back(LinkEvent::Lost { link, reason });
+    }
+
+    fn figures(&self, key: SlotKey) -> Option<LinkStats> {
+        let link = self.links.get(key)?;
+        let mut stats = LinkStats::default();
+        for key in [Some(link.reliable), link.sync_conversation()].into_iter().flatten() {
+            if let Some(conversation) = self.conversations.get(key) {
+                conversation.add_stats(&mut stats);
+            }
+        }
+        stats.send_queue_len += link.latest.len() as u64;
+        if let Phase::Asked { held } = &link.phase {
+            stats.receive_queue_len += held.len() as u64;
+        }
+        Some(stats)
     }
 
     /// Ends a link; its conversations linger in `role`.
@@ -212,6 +244,7 @@ impl KcpEndpoint {
     /// Takes back the events of a link that nobody wants to hear of any more.
     fn retract_events(&mut self, link: LinkId) {
         self.events.retain(|event| link_of(event) != link);
+        self.lost.retain(|(lost, _)| *lost != link);
     }
 }
 
@@ -233,7 +266,11 @@ impl Transport for KcpEndpoint {
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if matches!(event, LinkEvent::Lost { .. }) {
+            self.lost_last = self.lost.pop_front();
+        }
+        Some(event)
     }
 
     fn poll_timeout(&self) -> Option<Time> {
@@ -271,18 +308,8 @@ impl Transport for KcpEndpoint {
     }
 
     fn stats(&self, link: LinkId) -> Option<LinkStats> {
-        let link = self.links.get(link.0)?;
-        let mut stats = LinkStats::default();
-        for key in [Some(link.reliable), link.sync_conversation()].into_iter().flatten() {
-            if let Some(conversation) = self.conversations.get(key) {
-                conversation.add_stats(&mut stats);
-            }
-        }
-        stats.send_queue_len += link.latest.len() as u64;
-        if let Phase::Asked { held } = &link.phase {
-            stats.receive_queue_len += held.len() as u64;
-        }
-        Some(stats)
+        let lost = self.lost_last.as_ref().filter(|(lost, _)| *lost == link);
+        self.figures(link.0).or_else(|| lost.map(|(_, stats)| stats.clone()))
     }
 
     fn counters(&self) -> Vec<Counter> {

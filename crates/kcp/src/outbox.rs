@@ -79,13 +79,20 @@ impl Outbox {
         self.datagrams.push_back(Waiting { transmit, start, end });
     }
 
-    /// Writes the first datagram over `datagram`. The buffer begins anew when all are taken.
+    /// Writes the first datagram over `datagram`. The buffer begins anew when all are taken, and
+    /// moves up when more than half of it was.
     pub(crate) fn take(&mut self, datagram: &mut Vec<u8>) -> Option<Transmit> {
         let waiting = self.datagrams.pop_front()?;
         datagram.clear();
         datagram.extend_from_slice(self.bytes.get(waiting.start..waiting.end)?);
         if self.datagrams.is_empty() {
             self.bytes.clear();
+        } else if waiting.end > self.bytes_max / 2 {
+            self.bytes.drain(..waiting.end);
+            for other in &mut self.datagrams {
+                other.start -= waiting.end;
+                other.end -= waiting.end;
+            }
         }
         Some(waiting.transmit)
     }

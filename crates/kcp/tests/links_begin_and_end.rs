@@ -367,3 +367,35 @@ fn an_endpoint_can_move_to_another_thread() {
     const fn is_send<T: Send>(_: &T) {}
     is_send(World::new(1, host_config()).host());
 }
+
+#[test]
+fn a_client_that_leaves_has_left_whatever_reason_it_gives() {
+    let mut world = World::with_clients(1, 1);
+    let (link, at_host) = world.log_in(1, "ada");
+    let now = world.now;
+    world.peers[1].endpoint.close(now, link, Some(&full()));
+    world.run(millis(100));
+    assert_eq!(world.losses(HOST), [(at_host, Reason::PeerLeft)]);
+}
+
+#[test]
+fn the_figures_of_a_link_outlive_it_until_its_loss_was_told_of() {
+    let mut world = World::with_clients(1, 1);
+    let (link, at_host) = world.log_in(1, "ada");
+    world.peers[HOST].manner = Manner::Watch;
+    let now = world.now;
+    world.peers[1].endpoint.close(now, link, None);
+    let mut datagram = Vec::new();
+    while world.peers[1].endpoint.poll_transmit(now, &mut datagram).is_some() {
+        let from = world.peers[1].addresses[0];
+        world.host().handle_datagram(now, moorline_link::Port(0), from, &datagram);
+    }
+    while let Some(event) = world.host().poll_event() {
+        if matches!(event, LinkEvent::Lost { link, .. } if link == at_host) {
+            let stats = world.host().stats(at_host).expect("just told of");
+            assert!(stats.received.count > 0 && stats.sent.count > 0);
+            return;
+        }
+    }
+    panic!("the loss was not told of");
+}

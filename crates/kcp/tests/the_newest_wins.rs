@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use moorline_kcp::{KcpConfig, kinds};
 use moorline_link::{Lane, Outgoing, SendError, Transport};
 use prost::Message;
@@ -125,4 +127,24 @@ fn a_full_reliable_queue_refuses_and_takes_again_when_it_drained() {
     world.deaf = None;
     world.run(millis(5_000));
     assert_eq!(world.send(1, link, shot, b"bang"), Ok(()));
+}
+
+#[test]
+fn where_two_players_of_one_address_claimed_one_name_nobody_gets_the_others_moves() {
+    let mut world = World::with_clients(1, 2);
+    // Both play behind one router.
+    let shared = world.peers[1].addresses[0].ip();
+    world.peers[2].addresses = [(shared, 6_000).into(), (shared, 6_001).into()];
+    let (one, one_at_host) = world.log_in(1, "guest");
+    let (_, other_at_host) = world.log_in(2, "guest");
+    world.send(1, one, MOVE, &move_of("guest", 1)).expect("it is up");
+    world.run(millis(200));
+    assert_eq!(world.messages(HOST, other_at_host), []);
+    assert!(counter(world.host(), "kcp_sync_refused") > 0);
+    // After a while without an answer the client's moves take the reliable lane.
+    world.run(Duration::from_secs(8));
+    world.send(1, one, MOVE, &move_of("guest", 2)).expect("it is up");
+    world.run(millis(200));
+    assert!(world.messages(HOST, one_at_host).contains(&(1, move_of("guest", 2))));
+    assert_eq!(world.messages(HOST, other_at_host), []);
 }

@@ -313,7 +313,7 @@ pub trait Transport: fmt::Debug {
     /// No event of this link follows.
     fn abandon(&mut self, now: Time, link: LinkId);
 
-    /// Figures of a link, if it is there.
+    /// Figures of a link, if it is there or its loss is the event that was taken last.
     fn stats(&self, link: LinkId) -> Option<LinkStats>;
 
     /// What the transport counted: datagrams dropped, by cause, and limits that were reached.

@@ -9,12 +9,13 @@ use moorline_link::{Outgoing, Port, Time, Transport};
 use moorline_session::{
     ClockSync, Dialer, DialerEvent, Event, Login, Misplaced, RoundTrip, Session, State,
 };
-use moorline_udp::{BufferSizes, Sockets, Waker};
+use moorline_udp::{BufferSizes, Sockets};
 
 use crate::clock::{Clock, random_seed};
 use crate::config::{Carrier, ClientConfig, SendError, StartError};
 use crate::message::{Incoming, Message};
 use crate::pipe::{Pipe, RETRY_AFTER};
+use crate::waker::Waker;
 
 /// What a client tells its application, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,12 @@ pub struct Client {
     remote: SocketAddr,
     local: Vec<SocketAddr>,
     buffers: BufferSizes,
+    /// Made when it is first asked for.
+    waker: Option<Waker>,
+    /// When the last turn began, unless the deadline that it met was told of.
+    turned_at: Option<Time>,
+    /// Whether [`poll`](Self::poll) gave an event of its last turn, so that its round has to end.
+    is_round_over: bool,
     encoded: Vec<u8>,
 }
 
@@ -73,6 +80,9 @@ impl Client {
             remote,
             local,
             buffers,
+            waker: None,
+            turned_at: None,
+            is_round_over: false,
             encoded: Vec::new(),
         };
         client.dialer.connect(clock.now(), remote).map_err(StartError::Connect)?;
@@ -81,30 +91,56 @@ impl Client {
     }
 
     /// Does what is due and returns the next event, waiting for one until `deadline` at the latest.
-    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used.
+    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used. However much the host
+    /// sends, it comes soon after the deadline.
     pub fn poll_until(&mut self, deadline: Instant) -> Option<ClientEvent> {
+        self.poll_until_time(self.clock.at(deadline))
+    }
+
+    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
+    pub fn poll_for(&mut self, time: Duration) -> Option<ClientEvent> {
+        self.poll_until_time(self.clock.now() + time)
+    }
+
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after the
+    /// events of one look at the sockets, so `while let Some(event) = client.poll()` ends.
+    pub fn poll(&mut self) -> Option<ClientEvent> {
+        if !self.dialer.has_events() {
+            if std::mem::take(&mut self.is_round_over) {
+                self.flush();
+                return None;
+            }
+            self.turn();
+            self.is_round_over = true;
+        }
+        let event = self.dialer.poll_event();
+        self.is_round_over &= event.is_some();
+        event.map(client_event)
+    }
+
+    /// Sends what waits to be sent now, and not when the client is polled next.
+    pub fn flush(&mut self) {
+        self.transmit(self.clock.now());
+    }
+
+    fn poll_until_time(&mut self, deadline: Time) -> Option<ClientEvent> {
         loop {
             if let Some(event) = self.dialer.poll_event() {
                 return Some(client_event(event));
+            }
+            if self.turned_at.is_some_and(|at| at >= deadline) {
+                self.turned_at = None;
+                self.flush();
+                return None;
             }
             self.turn();
             if let Some(event) = self.dialer.poll_event() {
                 return Some(client_event(event));
             }
-            if self.wait(self.clock.at(deadline)).is_break() {
+            if self.wait(deadline).is_break() {
                 return None;
             }
         }
-    }
-
-    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
-    pub fn poll_for(&mut self, time: Duration) -> Option<ClientEvent> {
-        self.poll_until(Instant::now() + time)
-    }
-
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop.
-    pub fn poll(&mut self) -> Option<ClientEvent> {
-        self.poll_until(Instant::now())
     }
 
     /// A handle that ends a wait from another thread.
@@ -112,7 +148,11 @@ impl Client {
     /// # Errors
     /// When the operating system has no more handles to give.
     pub fn waker(&mut self) -> std::io::Result<Waker> {
-        self.pipe.sockets.waker()
+        if let Some(waker) = &self.waker {
+            return Ok(waker.clone());
+        }
+        let waker = Waker::new(self.pipe.sockets.waker()?);
+        Ok(self.waker.insert(waker).clone())
     }
 
     /// Sends a message to the host.
@@ -148,7 +188,7 @@ impl Client {
     /// Connects again: after a [`close`](Self::close) or a final no, or sooner than planned.
     ///
     /// # Errors
-    /// When the session is connected.
+    /// When the session is connected or on its way.
     pub fn reconnect(&mut self) -> Result<(), Misplaced> {
         self.dialer.reconnect(self.clock.now())
     }
@@ -193,6 +233,7 @@ impl Client {
     /// One round of the drain rule: datagrams and time in, datagrams out.
     fn turn(&mut self) {
         let now = self.clock.now();
+        self.turned_at = Some(now);
         let Self { dialer, pipe, local, buffers, .. } = self;
         for (socket, port) in (0..local.len()).zip(0..) {
             if dialer.is_backlogged() {
@@ -212,6 +253,11 @@ impl Client {
             // Without new ports the old ones have to do.
             pipe.sockets.rebind(local, *buffers).ok();
         }
+        self.transmit(now);
+    }
+
+    fn transmit(&mut self, now: Time) {
+        let Self { dialer, pipe, .. } = self;
         pipe.send(|datagram| {
             let transmit = dialer.poll_transmit(now, datagram)?;
             Some((usize::from(transmit.port.0), transmit.to))
@@ -222,15 +268,17 @@ impl Client {
     /// was used.
     fn wait(&mut self, deadline: Time) -> ControlFlow<()> {
         let now = self.clock.now();
-        if now >= deadline {
+        if now >= deadline || self.take_call() {
             return ControlFlow::Break(());
         }
         let due = self.dialer.poll_timeout().unwrap_or(deadline).min(deadline);
         let due = if self.pipe.is_stuck() { due.min(now + RETRY_AFTER) } else { due };
-        if self.pipe.wait(due.since(now)) {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        self.pipe.wait(due.since(now));
+        if self.take_call() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn take_call(&self) -> bool {
+        self.waker.as_ref().is_some_and(Waker::take_call)
     }
 }
 

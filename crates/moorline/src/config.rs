@@ -141,6 +141,11 @@ pub enum StartError {
     Kcp(moorline_kcp::ConfigError),
     /// There is nowhere to listen.
     NoListener,
+    /// There are more listeners than a server can have, which is 255.
+    TooManyListeners {
+        /// How many there are.
+        len: usize,
+    },
     /// A socket could not be bound.
     Bind(BindError),
     /// The client cannot dial.
@@ -155,6 +160,9 @@ impl fmt::Display for StartError {
             Self::Config(error) => write!(f, "bad setting: {error}"),
             Self::Kcp(error) => write!(f, "bad setting: {error}"),
             Self::NoListener => f.write_str("the server has no listener: name an address"),
+            Self::TooManyListeners { len } => {
+                write!(f, "{len} listeners are too many: 255 are the most")
+            }
             Self::Bind(error) => fmt::Display::fmt(error, f),
             Self::Connect(error) => fmt::Display::fmt(error, f),
             Self::Io(error) => write!(f, "the operating system refused: {error}"),
@@ -167,7 +175,7 @@ impl Error for StartError {
         match self {
             Self::Config(error) => Some(error),
             Self::Kcp(error) => Some(error),
-            Self::NoListener => None,
+            Self::NoListener | Self::TooManyListeners { .. } => None,
             Self::Bind(error) => Some(error),
             Self::Connect(error) => Some(error),
             Self::Io(error) => Some(error),

@@ -42,8 +42,8 @@
 //! may cost is set in [`Limits`]; when it counts as gone in [`LivenessPolicy`]; when a client tries
 //! again in [`ReconnectPolicy`].
 //!
-//! The modules, each using only those before it: `clock`, `message`, `router`, `config`, `login`,
-//! [`kcp`], `pipe`, `server`, `client` and `snapshot`.
+//! The modules, each using only those before it: `clock`, `waker`, `message`, `router`, `config`,
+//! `login`, [`kcp`], `pipe`, `server`, `client` and `snapshot`.
 
 mod client;
 mod clock;
@@ -55,6 +55,7 @@ mod pipe;
 mod router;
 mod server;
 mod snapshot;
+mod waker;
 
 pub use client::{Client, ClientEvent};
 pub use config::{Carrier, ClientConfig, Listener, SendError, ServerConfig, StartError};
@@ -71,6 +72,7 @@ pub use moorline_session::{
     Phase, ReconnectMode, ReconnectPolicy, RoundTrip, Session, SessionId, State, Table, Totals,
     Watch,
 };
-pub use moorline_udp::{BufferSizes, Waker};
+pub use moorline_udp::BufferSizes;
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};
 pub use server::{Broadcast, Server, ServerEvent};
+pub use waker::Waker;

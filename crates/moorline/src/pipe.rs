@@ -11,7 +11,7 @@ use moorline_udp::{Recv, Sent, Sockets};
 const RECEIVE_LEN_MAX: usize = 2_048;
 
 /// Datagrams read from one socket before everything else has its turn.
-const RECEIVE_BUDGET: usize = 512;
+const RECEIVE_BUDGET: usize = 256;
 
 /// How long to wait before a socket that was full is tried again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(1);
@@ -84,16 +84,12 @@ impl Pipe {
         }
     }
 
-    /// Waits until a datagram arrives or the time is up; says whether a waker ended it.
-    pub(crate) fn wait(&mut self, time: Duration) -> bool {
-        match self.sockets.wait(Some(time)) {
-            Ok(woken) => woken.called,
-            Err(_) => {
-                // Without readiness there is still the clock; it must not become a busy loop.
-                self.other_errors += 1;
-                std::thread::sleep(time.min(RETRY_AFTER));
-                false
-            }
+    /// Waits until a datagram arrives, a waker is used or the time is up.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        if self.sockets.wait(Some(time)).is_err() {
+            // Without readiness there is still the clock; it must not become a busy loop.
+            self.other_errors += 1;
+            std::thread::sleep(time.min(RETRY_AFTER));
         }
     }
 

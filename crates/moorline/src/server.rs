@@ -8,16 +8,17 @@ use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort, check_ports};
 use moorline_link::{Outgoing, Port, Reason, Time, Transport};
 use moorline_metrics::PeerLedger;
 use moorline_session::{
-    AnswerError, Event, Host, HostEvent, Limits, NoSession, ObserverId, Session, SessionId, Table,
-    Watch,
+    AnswerError, Event, Host, HostConfig, HostEvent, NoSession, ObserverId, Session, SessionId,
+    Table, Watch,
 };
-use moorline_udp::{Sockets, Waker};
+use moorline_udp::Sockets;
 
 use crate::clock::{Clock, random_seed};
 use crate::config::{Listener, SendError, ServerConfig, StartError};
 use crate::login::{Answer, Answers, LoginRequest};
 use crate::message::{Incoming, Message};
 use crate::pipe::{Pipe, RETRY_AFTER};
+use crate::waker::Waker;
 
 /// How long [`Server::stop`] goes on saying good-bye.
 const STOP_LINGER: Duration = Duration::from_millis(250);
@@ -60,6 +61,10 @@ pub struct Server {
     routes: Vec<(u8, Port)>,
     answers: Answers,
     waker: Waker,
+    /// When the last turn began, unless the deadline that it met was told of.
+    turned_at: Option<Time>,
+    /// Whether [`poll`](Self::poll) gave an event of its last turn, so that its round has to end.
+    is_round_over: bool,
     encoded: Vec<u8>,
     pub(crate) peers: PeerLedger,
 }
@@ -77,12 +82,15 @@ impl Server {
         host.check()?;
         let mut transports: Vec<Box<dyn Transport + Send>> = Vec::new();
         let (mut addresses, mut routes) = (Vec::new(), Vec::new());
+        if listeners.len() > usize::from(u8::MAX) {
+            return Err(StartError::TooManyListeners { len: listeners.len() });
+        }
         for (listener, number) in listeners.into_iter().zip(0..) {
             let Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } = listener;
             if let Some(sync) = sync {
                 check_ports(reliable.port(), sync.port())?;
             }
-            let kcp = sized(kcp, sync, &host.limits);
+            let kcp = sized(kcp, sync, &host);
             let endpoint = KcpEndpoint::host_plaintext_unauthenticated(kcp, random_seed())?;
             transports.push(Box::new(endpoint));
             for (address, port) in [Some(reliable), sync].into_iter().flatten().zip(0..) {
@@ -98,7 +106,9 @@ impl Server {
             clock: Clock::start(),
             routes,
             answers: Answers::new(waker.clone()),
-            waker,
+            waker: Waker::new(waker),
+            turned_at: None,
+            is_round_over: false,
             encoded: Vec::new(),
             peers: PeerLedger::new(),
         })
@@ -110,30 +120,56 @@ impl Server {
     }
 
     /// Does what is due and returns the next event, waiting for one until `deadline` at the latest.
-    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used.
+    /// `None`: the deadline passed, or a [`waker`](Self::waker) was used. However much peers send,
+    /// it comes soon after the deadline.
     pub fn poll_until(&mut self, deadline: Instant) -> Option<ServerEvent> {
+        self.poll_until_time(self.clock.at(deadline))
+    }
+
+    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
+    pub fn poll_for(&mut self, time: Duration) -> Option<ServerEvent> {
+        self.poll_until_time(self.clock.now() + time)
+    }
+
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after the
+    /// events of one look at the sockets, so `while let Some(event) = server.poll()` ends.
+    pub fn poll(&mut self) -> Option<ServerEvent> {
+        if !self.host.has_events() {
+            if std::mem::take(&mut self.is_round_over) {
+                self.flush();
+                return None;
+            }
+            self.turn();
+            self.is_round_over = true;
+        }
+        let event = self.host.poll_event();
+        self.is_round_over &= event.is_some();
+        event.map(|event| self.event(event))
+    }
+
+    /// Sends what waits to be sent now, and not when the server is polled next.
+    pub fn flush(&mut self) {
+        self.transmit(self.clock.now());
+    }
+
+    fn poll_until_time(&mut self, deadline: Time) -> Option<ServerEvent> {
         loop {
             if let Some(event) = self.host.poll_event() {
                 return Some(self.event(event));
+            }
+            if self.turned_at.is_some_and(|at| at >= deadline) {
+                self.turned_at = None;
+                self.flush();
+                return None;
             }
             self.turn();
             if let Some(event) = self.host.poll_event() {
                 return Some(self.event(event));
             }
-            if self.wait(self.clock.at(deadline)).is_break() {
+            if self.wait(deadline).is_break() {
                 return None;
             }
         }
-    }
-
-    /// As [`poll_until`](Self::poll_until), waiting for at most `time`.
-    pub fn poll_for(&mut self, time: Duration) -> Option<ServerEvent> {
-        self.poll_until(Instant::now() + time)
-    }
-
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop.
-    pub fn poll(&mut self) -> Option<ServerEvent> {
-        self.poll_until(Instant::now())
     }
 
     /// A handle that ends a wait from another thread.
@@ -264,6 +300,7 @@ impl Server {
     /// One round of the drain rule: answers, datagrams and time in; datagrams out.
     fn turn(&mut self) {
         let now = self.clock.now();
+        self.turned_at = Some(now);
         for (session, answer) in self.answers.take() {
             // A session that is gone, or was answered already, needs no answer.
             self.answer(now, session, answer).ok();
@@ -283,6 +320,11 @@ impl Server {
             });
         }
         host.handle_timeout(now);
+        self.transmit(now);
+    }
+
+    fn transmit(&mut self, now: Time) {
+        let Self { host, pipe, routes, .. } = self;
         pipe.send(|datagram| {
             let (transport, transmit) = host.poll_transmit(now, datagram)?;
             let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
@@ -294,18 +336,17 @@ impl Server {
     /// was used.
     fn wait(&mut self, deadline: Time) -> ControlFlow<()> {
         let now = self.clock.now();
-        if now >= deadline {
+        if now >= deadline || self.waker.take_call() {
             return ControlFlow::Break(());
         }
         self.answers.set_waiting(true);
         let due = self.host.poll_timeout().unwrap_or(deadline).min(deadline);
         let due = if self.pipe.is_stuck() { due.min(now + RETRY_AFTER) } else { due };
-        let was_called = !self.answers.has_any() && self.pipe.wait(due.since(now));
-        self.answers.set_waiting(false);
-        if was_called && !self.answers.has_any() {
-            return ControlFlow::Break(());
+        if !self.answers.has_any() {
+            self.pipe.wait(due.since(now));
         }
-        ControlFlow::Continue(())
+        self.answers.set_waiting(false);
+        if self.waker.take_call() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn answer(&mut self, now: Time, session: SessionId, answer: Answer) -> Result<(), AnswerError> {
@@ -336,12 +377,16 @@ impl Server {
 
 /// The transport's limits, made from the host's: a ghost and its successor have a link each, so
 /// there may be twice as many links as sessions, and the host counts sessions exactly.
-fn sized(kcp: KcpConfig, sync: Option<SocketAddr>, limits: &Limits) -> KcpConfig {
+fn sized(kcp: KcpConfig, sync: Option<SocketAddr>, host: &HostConfig) -> KcpConfig {
+    let limits = &host.limits;
+    // The host's own deadline comes first; after a sleep of this process it is put off.
+    let login_time = limits.login_time + host.liveness.timeout;
     KcpConfig {
         sync: sync.map(|sync| SyncPort(sync.port())),
         links_max: limits.sessions_max.saturating_mul(2),
         links_per_address_max: limits.sessions_per_address_max.saturating_mul(2),
         pending_links_max: kcp.pending_links_max.max(limits.sessions_per_address_max),
+        pending_time: kcp.pending_time.max(login_time),
         ..kcp
     }
 }

@@ -81,7 +81,11 @@ impl Server {
                 self.peers.failed(address, "liveness");
                 self.peers.closed(address, at);
             }
-            EventKind::Disconnected if event.from.is_connected() => self.peers.closed(address, at),
+            EventKind::Disconnected | EventKind::ReconnectScheduled
+                if event.from.is_connected() =>
+            {
+                self.peers.closed(address, at);
+            }
             _ => {}
         }
     }

@@ -55,6 +55,35 @@ fn a_server_without_a_listener_and_one_with_a_senseless_setting_say_so() {
 }
 
 #[test]
+fn more_listeners_than_can_be_told_apart_are_refused() {
+    let mut config = server_config(any_port());
+    let listener = config.listeners[0].clone();
+    config.listeners = vec![listener; 256];
+    let error = Server::bind(config).expect_err("too many").to_string();
+    assert_eq!(error, "256 listeners are too many: 255 are the most");
+}
+
+#[test]
+fn a_long_time_to_log_in_is_not_cut_short_by_the_transport() {
+    let mut config = server_config(any_port());
+    config.host.limits.login_time = std::time::Duration::from_secs(60);
+    config.listeners = vec![Listener::KcpPlaintextUnauthenticated {
+        reliable: any_port(),
+        sync: None,
+        kcp: KcpConfig {
+            pending_time: std::time::Duration::from_millis(200),
+            ..Default::default()
+        },
+    }];
+    let mut stage = Stage::new(config);
+    stage.lets_everyone_in = false;
+    let ann = stage.join(client_config("ann"));
+    stage.drive_until(|stage| stage.clients[ann].state() == State::LoginPending);
+    stage.drive_for(std::time::Duration::from_millis(600));
+    assert_eq!(stage.server().sessions().count(State::LoginPending), 1);
+}
+
+#[test]
 fn stop_ends_every_session_in_the_same_way_and_may_be_called_twice() {
     let mut stage = Stage::new(server_config(any_port()));
     let (ann, bob) = (stage.log_in("ann"), stage.log_in("bob"));

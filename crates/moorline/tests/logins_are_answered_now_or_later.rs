@@ -55,6 +55,35 @@ fn an_answer_from_another_thread_ends_the_servers_wait() {
 }
 
 #[test]
+fn a_waker_is_heard_also_when_an_answer_comes_in_the_same_wait() {
+    let mut stage = Stage::new(server_config(any_port()));
+    stage.lets_everyone_in = false;
+    stage.join(client_config("ann"));
+    let request = next_request(&mut stage);
+    let waker = stage.server().waker();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        request.accept();
+        waker.wake().expect("the server is there");
+    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while stage.server().poll_until(deadline).is_some() {}
+    assert!(Instant::now() < deadline, "the waker ended the wait");
+    thread.join().expect("it only answers");
+}
+
+#[test]
+fn a_wait_may_be_for_ever() {
+    let mut stage = Stage::new(server_config(any_port()));
+    stage.server().waker().wake().expect("the server is there");
+    assert!(stage.server().poll_for(Duration::MAX).is_none(), "the waker ended it");
+    let ann = stage.log_in("ann");
+    let waker = stage.clients[ann].waker().expect("a handle");
+    waker.wake().expect("the client is there");
+    while stage.clients[ann].poll_for(Duration::MAX).is_some() {}
+}
+
+#[test]
 fn a_refused_login_is_no_disconnect_and_keeps_its_reason() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.lets_everyone_in = false;

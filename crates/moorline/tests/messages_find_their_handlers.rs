@@ -72,6 +72,34 @@ fn a_broadcast_reaches_everyone_who_is_picked_and_logged_in() {
     stage.drive_until(|stage| stage.received::<Chat>(ann).len() == 1);
 }
 
+#[test]
+fn a_flood_does_not_keep_the_application_from_its_own_work() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let mut stage = Stage::new(server_config(any_port()));
+    let ann = stage.log_in("ann");
+    let mut flooder = stage.clients.remove(ann);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let for_thread = Arc::clone(&is_over);
+    let thread = std::thread::spawn(move || {
+        while !for_thread.load(Ordering::SeqCst) {
+            // What does not fit is sent in the next round.
+            while flooder.send(&Chat("flood".into())).is_ok() {}
+            while flooder.poll().is_some() {}
+        }
+    });
+    let server = stage.server();
+    for _ in 0..5 {
+        let tick_end = std::time::Instant::now() + Duration::from_millis(20);
+        while server.poll_until(tick_end).is_some() {}
+        while server.poll().is_some() {}
+    }
+    // Reached while the flood goes on, or the test would hang above.
+    is_over.store(true, Ordering::SeqCst);
+    thread.join().expect("it only sends");
+}
+
 fn chat(text: &str) -> Incoming {
     Incoming { kind: Chat::KIND, lane: Chat::LANE, payload: text.as_bytes().to_vec() }
 }

@@ -17,6 +17,10 @@ pub struct Limits {
     /// Sessions of one IP address that have a link. Default: 64; more than a household behind one
     /// address, less than would fill a host. Raise it for load tests from one machine.
     pub sessions_per_address_max: usize,
+    /// Kept sessions in all; to keep one more, the one that was kept for longest ends. Default:
+    /// 2,048, so that those who left cannot keep out those who come. Of one address no more are kept
+    /// than [`sessions_per_address_max`](Self::sessions_per_address_max).
+    pub kept_max: usize,
     /// Time from the first packet to a login that was accepted. Default: 5 s; traffic does not
     /// extend it.
     pub login_time: Duration,
@@ -35,6 +39,7 @@ impl Default for Limits {
         Self {
             sessions_max: 4_096,
             sessions_per_address_max: 64,
+            kept_max: 2_048,
             login_time: Duration::from_secs(5),
             events_max: 65_536,
             observers_max: 64,

@@ -173,13 +173,16 @@ impl<T: Transport> Dialer<T> {
     }
 
     /// Tries again now: from a loss that waits for its next attempt, after the end, or where the
-    /// policy is manual. An attempt that is under way is given up for a new one.
+    /// policy is manual.
     ///
     /// # Errors
-    /// When the session is connected, or was never told where to connect to.
+    /// When the session is connected or on its way, or was never told where to connect to.
     pub fn reconnect(&mut self, now: Time) -> Result<(), Misplaced> {
         if self.session.state.is_connected() {
             return Err(Misplaced::AlreadyConnected);
+        }
+        if self.session.link.is_some() {
+            return Err(Misplaced::AttemptUnderWay);
         }
         if self.remote.is_none() {
             return Err(Misplaced::NothingScheduled);
@@ -187,7 +190,6 @@ impl<T: Transport> Dialer<T> {
         if self.session.state != State::ReconnectPending {
             self.step(now, Input::Schedule, None)?;
         }
-        self.abandon(now);
         self.session.until = Some(now);
         self.do_due(now);
         Ok(())
@@ -250,6 +252,11 @@ impl<T: Transport> Dialer<T> {
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<DialerEvent> {
         self.events.pop_front()
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) would give an event.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next. While events are

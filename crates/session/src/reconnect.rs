@@ -7,6 +7,9 @@ use moorline_link::rng::Rng;
 
 use crate::config_error::ConfigError;
 
+/// What the wait before a second attempt and all later ones is drawn from at least.
+const LATER_DELAY_MIN: Duration = Duration::from_millis(100);
+
 /// How a client comes back. Plain data, checked once when the client is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReconnectPolicy {
@@ -23,6 +26,8 @@ pub struct ReconnectPolicy {
     pub jitter: Jitter,
     /// How long one attempt may take until its link is up. Default: 5 s.
     pub attempt_timeout: Duration,
+    /// The longest that a host may ask to stay away. Default: 10 minutes.
+    pub retry_after_max: Duration,
     /// Give up after this many attempts since the user was last logged in. Default: never.
     pub attempts_max: Option<u32>,
     /// Give up this long after the first attempt was scheduled. Default: never.
@@ -56,6 +61,7 @@ impl Default for ReconnectPolicy {
             delay_max: Duration::from_secs(15),
             jitter: Jitter::Full,
             attempt_timeout: Duration::from_secs(5),
+            retry_after_max: Duration::from_secs(600),
             attempts_max: None,
             time_max: None,
         }
@@ -110,11 +116,14 @@ impl Attempts {
             return None;
         }
         let longest = policy.delay_longest(self.made);
+        // Without this, a first delay of zero would be one for ever.
+        let longest = if self.made > 0 { longest.max(LATER_DELAY_MIN) } else { longest };
+        let retry_after = retry_after.unwrap_or_default().min(policy.retry_after_max);
         let wait = match policy.jitter {
             Jitter::Full => rng.up_to(longest),
             Jitter::None => longest,
         };
-        let at = now + retry_after.unwrap_or_default() + wait;
+        let at = now + retry_after + wait;
         if policy.time_max.is_some_and(|most| at > since + most) {
             return None;
         }
@@ -169,6 +178,23 @@ mod tests {
         assert_eq!(draw(5), draw(5));
         let mean = (0..1_000).map(|seed| draw(seed).as_millis()).sum::<u64>() / 1_000;
         assert!((450..550).contains(&mean), "{mean} ms");
+    }
+
+    #[test]
+    fn a_first_delay_of_zero_is_not_one_for_ever() {
+        let (first_delay, jitter) = (Duration::ZERO, Jitter::None);
+        let policy = ReconnectPolicy { first_delay, jitter, ..ReconnectPolicy::default() };
+        let mut attempts = Attempts::default();
+        let mut next = || attempts.next(Time::ZERO, &policy, None, &mut Rng::new(1)).expect("due");
+        assert_eq!((next(), next()), (Time::ZERO, Time::from_millis(100)));
+    }
+
+    #[test]
+    fn a_host_cannot_send_a_client_away_for_ever() {
+        let policy = ReconnectPolicy::default();
+        let for_ever = Some(Duration::MAX);
+        let at = Attempts::default().next(Time::ZERO, &policy, for_ever, &mut Rng::new(1));
+        assert!(at.expect("due") <= Time::from_millis(601_000));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! All sessions of a host, found by id, by address and by identity.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use moorline_link::rng::{KeyedState, Rng};
@@ -20,6 +20,9 @@ pub struct Table {
     by_address: HashMap<SocketAddr, SessionId, KeyedState>,
     by_identity: HashMap<Identity, Vec<SessionId>, KeyedState>,
     linked_by_ip: HashMap<IpAddr, usize, KeyedState>,
+    /// Kept sessions by when they end, and how many of each address there are.
+    kept: BTreeSet<(Time, SessionId)>,
+    kept_by_ip: HashMap<IpAddr, usize, KeyedState>,
     counts: [usize; State::ALL.len()],
     timers: Wheel,
 }
@@ -31,6 +34,8 @@ impl Table {
             by_address: HashMap::with_hasher(KeyedState::new(rng)),
             by_identity: HashMap::with_hasher(KeyedState::new(rng)),
             linked_by_ip: HashMap::with_hasher(KeyedState::new(rng)),
+            kept: BTreeSet::new(),
+            kept_by_ip: HashMap::with_hasher(KeyedState::new(rng)),
             counts: [0; State::ALL.len()],
             timers: Wheel::new(),
         }
@@ -121,13 +126,40 @@ impl Table {
         if self.by_address.get(&address) == Some(&id) {
             self.by_address.remove(&address);
         }
-        if let Some(count) = self.linked_by_ip.get_mut(&address.ip()) {
-            *count -= 1;
-            if *count == 0 {
-                self.linked_by_ip.remove(&address.ip());
-            }
-        }
+        subtract(&mut self.linked_by_ip, address.ip());
         Some(link)
+    }
+
+    /// Notes that a session is kept until `until`.
+    pub(crate) fn keep(&mut self, id: SessionId, until: Time) {
+        let Some(session) = self.sessions.get_mut(key(id)) else { return };
+        session.until = Some(until);
+        self.kept.insert((until, id));
+        if let Some(address) = session.address {
+            *self.kept_by_ip.entry(address.ip()).or_insert(0) += 1;
+        }
+    }
+
+    /// Notes that a session is kept no more, if it was.
+    pub(crate) fn end_keep(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(key(id)) else { return };
+        let Some(until) = session.until else { return };
+        if self.kept.remove(&(until, id))
+            && let Some(address) = session.address
+        {
+            session.until = None;
+            subtract(&mut self.kept_by_ip, address.ip());
+        }
+    }
+
+    /// How many sessions are kept for users of an address.
+    pub(crate) fn kept_from(&self, ip: IpAddr) -> usize {
+        self.kept_by_ip.get(&ip).copied().unwrap_or(0)
+    }
+
+    /// The session that was kept for longest, if as many are kept as this.
+    pub(crate) fn kept_longest(&self, most: usize) -> Option<SessionId> {
+        self.kept.first().filter(|_| self.kept.len() >= most).map(|(_, id)| *id)
     }
 
     /// Enters the session's identity into the index: from now on it is confirmed.
@@ -143,6 +175,7 @@ impl Table {
     /// Takes a session out of the table and every index.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.detach(id);
+        self.end_keep(id);
         self.timers.clear(key(id).index);
         let session = self.sessions.remove(key(id))?;
         self.counts[session.state as usize] -= 1;
@@ -171,6 +204,15 @@ impl Table {
 
     pub(crate) fn next_due(&self) -> Option<Time> {
         self.timers.next()
+    }
+}
+
+fn subtract(counts: &mut HashMap<IpAddr, usize, KeyedState>, ip: IpAddr) {
+    if let Some(count) = counts.get_mut(&ip) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&ip);
+        }
     }
 }
 

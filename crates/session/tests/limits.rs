@@ -4,7 +4,9 @@ mod support;
 
 use moorline_link::memory::Memory;
 use moorline_link::{Port, Reason, RefusalCode, Time};
-use moorline_session::{ConfigError, DuplicatePolicy, EventKind, Host, HostConfig, Limits, State};
+use moorline_session::{
+    ConfigError, DuplicatePolicy, EventKind, Host, HostConfig, HostEvent, Limits, State,
+};
 use support::{World, client_config, first, host_config, ms, secs};
 
 fn with_limits(limits: Limits) -> World {
@@ -130,4 +132,63 @@ fn garbage_from_strangers_makes_no_session() {
     assert_eq!(world.host().sessions().len(), 1);
     assert!(world.host().transport_counters()[0].value >= 500, "each is counted");
     assert!(world.is_all_logged_in());
+}
+
+/// A user logs in by hand-made frames of the memory transport.
+fn log_in(host: &mut Host<Memory>, now: Time, from: &str, user: u8) {
+    let from = from.parse().expect("an address");
+    host.handle_datagram(now, (0, Port(0)), from, &[1, user, 0, 0, 0]);
+    let login = [5, user, 0, 0, 0, 2, 0, 0, 0, b'a' + user / 26, b'a' + user % 26];
+    host.handle_datagram(now, (0, Port(0)), from, &login);
+    let asked = std::iter::from_fn(|| host.poll_event()).find_map(|event| match event {
+        HostEvent::Login { session, .. } => Some(session),
+        _ => None,
+    });
+    host.accept_login(now, asked.expect("it asked"), None, vec![]).expect("it waits");
+}
+
+/// Long enough for everybody who says nothing to be lost.
+fn wait(host: &mut Host<Memory>, now: Time) -> Time {
+    let end = now + secs(7);
+    let mut now = now;
+    while now < end {
+        now = now + ms(100);
+        host.handle_timeout(now);
+        while host.poll_event().is_some() {}
+    }
+    now
+}
+
+fn host_with(limits: Limits) -> Host<Memory> {
+    let config = HostConfig { limits, ..HostConfig::default() };
+    Host::new(config, vec![Memory::new(1)], 1).expect("a good config")
+}
+
+#[test]
+fn those_who_left_cannot_keep_out_those_who_come() {
+    let mut host = host_with(Limits { kept_max: 10, ..Limits::default() });
+    for user in 0..30 {
+        log_in(&mut host, Time::from_millis(5), &format!("10.0.0.1:{}", 1 + user), user);
+    }
+    wait(&mut host, Time::from_millis(5));
+    assert_eq!(host.sessions().count(State::ReconnectPending), 10);
+    assert_eq!(host.sessions().len(), 10, "the ones that were kept for longest made room");
+    let ended: Vec<_> = host.ended().map(|counter| (counter.name, counter.value)).collect();
+    assert_eq!(ended, [("ended_evicted", 20)]);
+}
+
+#[test]
+fn of_one_address_no_more_sessions_are_kept_than_it_may_have() {
+    let mut host = host_with(Limits { sessions_per_address_max: 5, ..Limits::default() });
+    let mut now = Time::from_millis(5);
+    for users in [0..5, 5..10] {
+        for user in users {
+            log_in(&mut host, now, &format!("10.0.0.1:{}", 1 + user), user);
+        }
+        now = wait(&mut host, now);
+        assert_eq!(host.sessions().count(State::ReconnectPending), 5);
+    }
+    log_in(&mut host, now, "10.0.0.2:1", 20);
+    wait(&mut host, now);
+    assert_eq!(host.sessions().count(State::ReconnectPending), 6, "others have their own");
 }

@@ -169,14 +169,20 @@ impl KcpEndpoint {
     }
 
     /// Gives a sync endpoint to the link of the player that it names, if that one is logged in from
-    /// the same IP address and has none, or one that fell silent.
+    /// the same IP address and has none, or one that fell silent. Where two links there claimed the
+    /// same name nobody can tell whose it is, and it has to fall back to the reliable lane.
     fn bind(&mut self, now: Time, key: SlotKey, envelope: Envelope<'_>) -> Option<SlotKey> {
         if envelope.kind != kinds::MOVE_INPUT {
             return None;
         }
         let named = control::read_move(envelope.payload).ok()?;
         let address = self.conversations.get(key)?.route.address;
-        let link_key = *self.players.get(&(address.ip(), named.player))?;
+        let links = self.players.get(&(address.ip(), named.player))?;
+        let &[link_key] = links.as_slice() else {
+            // Without acknowledgements the client soon gives its sync lane up.
+            self.forget(key);
+            return None;
+        };
         let bound = self.links.get(link_key)?.sync_conversation();
         if let Some(other) = bound {
             let heard_at = self.conversations.get(other).map(|other| other.heard_at);

@@ -121,7 +121,10 @@ impl KcpEndpoint {
                 link.phase = Phase::LoggedIn;
                 let (player, reliable) =
                     ((link.address.ip(), link.identity.clone()), link.reliable);
-                self.players.insert(player, key);
+                let links = self.players.entry(player).or_default();
+                if !links.contains(&key) {
+                    links.push(key);
+                }
                 self.settle_standing(reliable);
                 if let Some(conversation) = self.conversations.get_mut(reliable) {
                     conversation.alarm = None;

@@ -130,9 +130,11 @@ impl KcpEndpoint {
 
     /// The peer said good-bye; what it repeats is still acknowledged for a while.
     fn on_logout(&mut self, now: Time, key: SlotKey, payload: &[u8]) -> Result<(), Rejected> {
-        let reason = control::read_logout(payload)?.map_or(Reason::PeerLeft, Reason::Refused);
+        // Only a host has reasons to give: a client that leaves has left.
+        let refusal = control::read_logout(payload)?.filter(|_| self.side == Side::Client);
+        let reason = refusal.map_or(Reason::PeerLeft, Reason::Refused);
+        self.tell_lost(key, reason);
         self.part(now, key, Owner::Parted);
-        self.events.push_back(LinkEvent::Lost { link: LinkId(key), reason });
         Ok(())
     }
 }

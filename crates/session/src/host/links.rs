@@ -53,8 +53,6 @@ impl<T: Transport> Host<T> {
             }
             LinkEvent::Lost { link, reason } => {
                 if let Some(id) = self.session_on(transport, link) {
-                    self.table.detach(id);
-                    self.forget_link(transport, link);
                     self.on_lost(now, id, reason);
                 }
             }
@@ -166,29 +164,36 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// The link is gone already.
     fn on_lost(&mut self, now: Time, id: SessionId, reason: Reason) {
-        let is_comeback_possible = !matches!(reason, Reason::PeerLeft | Reason::Violation(_));
+        let has_left =
+            matches!(reason, Reason::PeerLeft | Reason::Violation(_) | Reason::Refused(_));
         let state = self.table.by_id(id).map(|session| session.state);
-        if state == Some(State::LoggedIn) && is_comeback_possible {
+        if state == Some(State::LoggedIn) && !has_left {
             self.keep(now, id, reason);
         } else {
             self.remove(now, id, reason);
         }
     }
 
-    /// Keeps a session that was logged in for its user, or ends it where nothing is kept.
+    /// Keeps a session that was logged in for its user, as far as the limits allow, or ends it.
     pub(super) fn keep(&mut self, now: Time, id: SessionId, reason: Reason) {
-        let keep = self.config.keep.0;
-        if keep.is_zero() || self.is_stopped {
+        let (keep, limits) = (self.config.keep.0, &self.config.limits);
+        let address = self.table.by_id(id).and_then(|session| session.address);
+        let kept_there = address.map_or(0, |address| self.table.kept_from(address.ip()));
+        let is_allowed =
+            !keep.is_zero() && !self.is_stopped && kept_there < limits.sessions_per_address_max;
+        if !is_allowed || limits.kept_max == 0 {
             self.remove(now, id, reason);
             return;
         }
+        if let Some(longest) = self.table.kept_longest(limits.kept_max) {
+            let why = "as many users as may be are waited for, and this one for longest";
+            self.remove(now, longest, Reason::Evicted(why.into()));
+        }
         self.counters.kept += 1;
         self.step(now, id, Input::Schedule, Some(reason)).ok();
-        if let Some(session) = self.table.get_mut(id) {
-            session.until = Some(now + keep);
-        }
+        self.drop_link(now, id, None);
+        self.table.keep(id, now + keep);
         self.arm(now, id);
     }
 

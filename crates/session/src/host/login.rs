@@ -175,6 +175,7 @@ impl<T: Transport> Host<T> {
 
     /// Moves the link of the session that asked to the kept one, which so is back.
     fn return_to(&mut self, now: Time, kept: SessionId, asked: SessionId) {
+        self.table.end_keep(kept);
         self.step(now, kept, Input::AttemptStart, None).ok();
         self.move_link(asked, kept);
         if let Some(session) = self.table.get_mut(asked) {

@@ -215,6 +215,11 @@ impl<T: Transport> Host<T> {
         self.events.pop_front()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) would give an event.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next. While events are
     /// backlogged, sessions wait for the application and not for the time.
     pub fn poll_timeout(&self) -> Option<Time> {
@@ -332,7 +337,7 @@ impl<T: Transport> Host<T> {
         input: Input,
         reason: Option<Reason>,
     ) -> Result<(), Misplaced> {
-        let is_end = matches!(input, Input::Silence | Input::Close);
+        let is_end = matches!(input, Input::Silence | Input::Schedule | Input::Close);
         let totals = if is_end { self.totals(id) } else { None };
         if let Some(mut event) = self.table.apply(now, id, input, reason)? {
             event.totals = totals;
