@@ -121,6 +121,44 @@ impl Sockets {
         Ok(())
     }
 
+    /// Opens one more socket, which is waited for together with the others, and gives its number.
+    ///
+    /// # Errors
+    /// When it cannot be had. The others are still there.
+    pub fn open(&mut self, address: SocketAddr, buffers: BufferSizes) -> Result<usize, BindError> {
+        let mut bound = bind::open(address, buffers)?;
+        let index = self.sockets.len();
+        if let Some(poller) = &self.poller {
+            poller.watch(index, &mut bound.io).map_err(|error| BindError { address, error })?;
+        }
+        self.sockets.push(Socket { bound, inbox: Inbox::Read });
+        Ok(index)
+    }
+
+    /// Closes a socket. The last one takes over its number, as in [`Vec::swap_remove`].
+    ///
+    /// # Errors
+    /// When the system cannot wait for the last one under its new number. The other one is closed
+    /// all the same.
+    ///
+    /// # Panics
+    /// When there is no such socket.
+    pub fn close(&mut self, index: usize) -> io::Result<()> {
+        // It leaves the system's readiness queue as it is closed.
+        self.sockets.swap_remove(index);
+        match (&self.poller, self.sockets.get_mut(index)) {
+            (Some(poller), Some(moved)) => poller.renumber(index, &mut moved.bound.io),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sockets that may have something to receive: the last [wait](Self::wait) said so, or they
+    /// were left before they were [`Empty`](Recv::Empty). Whoever has many asks only these.
+    pub fn unread(&self) -> impl Iterator<Item = usize> {
+        let sockets = self.sockets.iter().enumerate();
+        sockets.filter(|(_, socket)| socket.inbox != Inbox::Read).map(|(index, _)| index)
+    }
+
     /// How many sockets there are.
     #[must_use]
     pub fn socket_count(&self) -> usize {
@@ -218,7 +256,12 @@ impl Sockets {
             timeout
         };
         let (poller, sockets) = self.poller()?;
-        let mut woken = poller.sleep(timeout, |index| sockets[index].inbox = Inbox::Unread)?;
+        let mut woken = poller.sleep(timeout, |index| {
+            // One that was closed and could not be renumbered is none.
+            if let Some(socket) = sockets.get_mut(index) {
+                socket.inbox = Inbox::Unread;
+            }
+        })?;
         woken.readable |= unread || failing;
         Ok(woken)
     }
@@ -287,6 +330,35 @@ mod tests {
 
         waker.wake().unwrap();
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().called);
+    }
+
+    #[test]
+    fn sockets_come_and_go_while_others_are_waited_for() {
+        // Not the address that other tests are on: one of them could be given the closed port.
+        let any = SocketAddr::from(([127, 0, 0, 3], 0));
+        let mut sockets = Sockets::bind(&[any], BufferSizes::SYSTEM).unwrap();
+        sockets.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(sockets.open(any, BufferSizes::SYSTEM).unwrap(), 1);
+        assert_eq!(sockets.open(any, BufferSizes::SYSTEM).unwrap(), 2);
+        let (closed, last) = (sockets.local_addr(1), sockets.local_addr(2));
+        sockets.close(1).unwrap();
+        assert_eq!((sockets.socket_count(), sockets.local_addr(1)), (2, last));
+        assert!(UdpSocket::bind(closed).is_ok(), "its port is free again");
+
+        sockets.send(0, last, b"to the last one");
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        assert_eq!(sockets.unread().collect::<Vec<_>>(), [1]);
+        let from = sockets.local_addr(0);
+        assert_eq!(sockets.recv(1, &mut [0; 16]), Recv::Datagram { len: 15, from });
+        assert_eq!(sockets.recv(1, &mut [0; 16]), Recv::Empty);
+        assert_eq!(sockets.unread().count(), 0);
+
+        sockets.send(0, last, b"before it moves");
+        sockets.close(0).unwrap();
+        assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 15, from });
+        sockets.close(0).unwrap();
+        assert_eq!(sockets.socket_count(), 0);
     }
 
     #[test]

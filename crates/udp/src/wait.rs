@@ -67,6 +67,11 @@ impl Poller {
         self.poll.registry().register(socket, Token(index), Interest::READABLE)
     }
 
+    /// Reports on this socket by another number from now on. What is there already is told again.
+    pub(crate) fn renumber(&self, index: usize, socket: &mut UdpSocket) -> io::Result<()> {
+        self.poll.registry().reregister(socket, Token(index), Interest::READABLE)
+    }
+
     pub(crate) fn waker(&mut self) -> io::Result<Waker> {
         if let Some(waker) = &self.waker {
             return Ok(waker.clone());
