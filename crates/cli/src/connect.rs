@@ -1,27 +1,20 @@
 //! `moorline connect`: one session in the hand.
 
-use std::io::{BufRead, Read};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::thread;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use moorline::{
     Client, ClientConfig, ClientEvent, Event, EventKind, Identity, Incoming, LinkSendError,
-    Message, Printable, SendError, State, Waker,
+    Message, Printable, SendError, State,
 };
 
 use crate::Outcome;
 use crate::args::Connect;
 use crate::echo::{self, Chat};
+use crate::input;
 use crate::interrupt::Interrupt;
 use crate::output;
-
-/// Lines that may wait for a session that is not logged in.
-const WAITING_MAX: usize = 64;
-
-/// A longer line is sent in pieces of this many bytes.
-const LINE_LEN_MAX: u64 = 8_192;
 
 /// After the end of its input a session goes on until it was quiet for the first of these, so that
 /// what was piped in arrives and the answers are seen; and not for longer than the second.
@@ -41,7 +34,9 @@ pub(crate) fn run(args: &Connect) -> Outcome {
     let mut client = Client::connect(args.host, config)?;
     let waker = client.waker()?;
     let interrupt = Interrupt::listen(Some(waker.clone()))?;
-    let mut typed = Typed { lines: read_lines(waker), waiting: None };
+    // Without a wake it is read at the next look.
+    let lines = input::read_lines(move || _ = waker.wake().ok());
+    let mut typed = Typed { lines, waiting: None };
     output::line(format!("connecting to {} as {}; /quit ends", args.host, args.name));
     let mut end: Option<End> = None;
     loop {
@@ -175,33 +170,6 @@ impl Typed {
             }
         }
     }
-}
-
-/// Lines from standard input, read on a thread of their own, as a read cannot be given up. The last
-/// one sent means that there are no more.
-fn read_lines(waker: Waker) -> Receiver<Option<String>> {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
-    thread::spawn(move || {
-        while let Some(line) = read_line() {
-            if sender.send(Some(line)).is_err() {
-                return;
-            }
-            waker.wake().ok();
-        }
-        sender.send(None).ok();
-        waker.wake().ok();
-    });
-    receiver
-}
-
-/// The next line without its end, or a piece of one that is too long.
-fn read_line() -> Option<String> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(LINE_LEN_MAX).read_until(b'\n', &mut bytes);
-    if read.ok()? == 0 {
-        return None;
-    }
-    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// The input ended, but the session never got so far as to be sent it.

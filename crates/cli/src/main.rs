@@ -8,6 +8,7 @@ mod bots;
 mod connect;
 mod demo;
 mod echo;
+mod input;
 mod interrupt;
 mod load;
 mod output;
