@@ -175,8 +175,8 @@ fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interr
                 bot.next_send += period;
                 bot.send(tally);
             }
-            // Sends what waits in the client, and takes what came meanwhile.
-            bot.receive(tally);
+            // What was just sent should not wait for the next look at the socket.
+            bot.client.flush();
         }
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
