@@ -10,6 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("moorline-link", &[]),
     ("moorline-session", &["moorline-link"]),
     ("moorline-kcp", &["moorline-link"]),
+    ("moorline-proto", &["moorline-link"]),
     ("moorline-udp", &["moorline-link"]),
     ("moorline-sim", &["moorline-link", "moorline-session", "moorline-kcp"]),
     ("moorline-metrics", &["moorline-link", "moorline-session"]),
@@ -35,7 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 const PROGRAM: &str = "moorline-cli";
 
 /// The rooms without an operating system, and the crates that would bring it in.
-const CORE: &[&str] = &["moorline-link", "moorline-session", "moorline-kcp", "moorline-sim"];
+const CORE: &[&str] =
+    &["moorline-link", "moorline-session", "moorline-kcp", "moorline-sim", "moorline-proto"];
 const SYSTEM: &[&str] = &["mio", "socket2", "tokio", "rustix", "getrandom", "rand"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
@@ -155,6 +157,8 @@ mod tests {
             ("moorline-link", "moorline-session"),
             ("moorline-session", "moorline-kcp"),
             ("moorline-kcp", "moorline-session"),
+            ("moorline-proto", "moorline-session"),
+            ("moorline-proto", "moorline-kcp"),
             ("moorline-udp", "moorline-session"),
             ("moorline-sim", "moorline"),
             ("moorline-metrics", "moorline-kcp"),

@@ -4,8 +4,13 @@ use crate::source::{Source, has_word};
 use crate::tree::{Finding, Tree};
 
 /// Where the core lives, which takes time, randomness and datagrams as arguments.
-const CORE: &[&str] =
-    &["crates/link/src/", "crates/session/src/", "crates/kcp/src/", "crates/sim/src/"];
+const CORE: &[&str] = &[
+    "crates/link/src/",
+    "crates/session/src/",
+    "crates/kcp/src/",
+    "crates/sim/src/",
+    "crates/proto/src/",
+];
 
 /// What would let the core reach around its arguments. Single words, where a `use` with braces
 /// would hide the path.
@@ -23,6 +28,7 @@ const SYSTEM: &[&str] = &[
     "eprint!",
     "eprintln!",
     "thread_rng",
+    "SystemRandom",
 ];
 
 /// Endings that say nothing of what a type is.
