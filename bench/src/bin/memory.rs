@@ -142,12 +142,12 @@ fn links(sessions: u32) -> Memory {
 const fn sizes() -> [(&'static str, usize); 9] {
     [
         ("Session", size_of::<Session>()),
-        ("  its RoundTrip (used on the client)", size_of::<RoundTrip>()),
-        ("  its ClockSync (used on the client)", size_of::<ClockSync>()),
         ("  its Option<Reason>", size_of::<Option<Reason>>()),
         ("  its two Volumes", 2 * size_of::<Volume>()),
         ("  its Option<SocketAddr>", size_of::<Option<SocketAddr>>()),
         ("  its Option<Identity>", size_of::<Option<Identity>>()),
+        ("RoundTrip (a client has one)", size_of::<RoundTrip>()),
+        ("ClockSync (a client has one)", size_of::<ClockSync>()),
         ("HostEvent", size_of::<HostEvent>()),
         ("LinkId", size_of::<LinkId>()),
     ]

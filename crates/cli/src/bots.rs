@@ -200,7 +200,7 @@ fn drain(bots: &mut [Bot], tally: &mut Tally) {
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
             let missing: u64 = bots.iter().map(|bot| bot.reliable.account().lost).sum();
-            output::line(format!("waiting for {missing} answers"));
+            output::line(format!("waiting for what is still out: {missing}"));
         }
         std::thread::sleep(ROUND);
     }

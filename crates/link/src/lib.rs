@@ -20,7 +20,6 @@
 pub mod identity;
 pub mod lane;
 pub mod memory;
-
 pub mod reason;
 pub mod rng;
 pub mod slots;

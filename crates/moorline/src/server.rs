@@ -8,8 +8,8 @@ use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort, check_ports};
 use moorline_link::{Outgoing, Port, Reason, Time, Transport};
 use moorline_metrics::PeerLedger;
 use moorline_session::{
-    AnswerError, Event, Host, HostConfig, HostEvent, NoSession, ObserverId, Session, SessionId,
-    Table, Watch,
+    AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Session,
+    SessionId, Table, Watch,
 };
 use moorline_udp::Sockets;
 
@@ -278,6 +278,16 @@ impl Server {
     /// The next event that an observer did not take yet.
     pub fn poll_observed(&mut self, observer: ObserverId) -> Option<Event> {
         self.host.poll_observed(observer)
+    }
+
+    /// How many events an observer lost because it took them too slowly.
+    pub fn observer_missed(&self, observer: ObserverId) -> u64 {
+        self.host.observer_missed(observer)
+    }
+
+    /// What the server counted so far.
+    pub fn counters(&self) -> HostCounters {
+        self.host.counters()
     }
 
     /// Ends an observation.

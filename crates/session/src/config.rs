@@ -87,6 +87,8 @@ impl Default for Keep {
 }
 
 impl HostConfig {
+    /// Whether these settings can work together.
+    ///
     /// # Errors
     /// Names the first field that makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {

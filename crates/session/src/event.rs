@@ -9,8 +9,9 @@ use moorline_link::{Identity, Reason, Time};
 
 use crate::lifecycle::{EventKind, State};
 
-/// A session of a host, or the one of a client. A host draws it at random; it is never given to
-/// another session, and proves nothing by itself.
+/// A session of a host, or the one of a client. It is never given to another session, and proves
+/// nothing by itself: its lower half is a place in the host's table, its upper half begins at a
+/// random number for each place and counts its tenants.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 

@@ -4,7 +4,7 @@
 //! [`ReconnectPending`](State::ReconnectPending) means "the next attempt is at T" and
 //! [`Reconnecting`](State::Reconnecting) "an attempt is under way"; on a host they mean "kept for
 //! the peer until T" and "the peer is back and being checked". State and event names are those of
-//! the seed; LIFECYCLE.md is generated from here.
+//! the system that came first; LIFECYCLE.md is generated from here.
 
 use std::error::Error;
 use std::fmt;

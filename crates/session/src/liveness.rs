@@ -40,6 +40,8 @@ impl LivenessPolicy {
         Self { beat_interval, degraded_after, timeout, ..Self::default() }
     }
 
+    /// Whether these settings can work together.
+    ///
     /// # Errors
     /// Names the first field that makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {

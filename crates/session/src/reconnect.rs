@@ -69,6 +69,8 @@ impl Default for ReconnectPolicy {
 }
 
 impl ReconnectPolicy {
+    /// Whether these settings can work together.
+    ///
     /// # Errors
     /// Names the first field that makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {

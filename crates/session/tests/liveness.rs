@@ -28,7 +28,7 @@ fn mute_world() -> World {
 }
 
 #[test]
-fn the_defaults_are_the_seeds() {
+fn the_defaults_are_those_that_existing_peers_expect() {
     let policy = LivenessPolicy::default();
     assert_eq!((policy.beat_interval, policy.timeout), (secs(2), secs(6)));
 }
@@ -129,7 +129,7 @@ fn a_timeout_gives_timed_out_and_reconnect_pending_in_the_same_evaluation() {
     assert_eq!(lost.at, next.at);
     assert_eq!(lost.reason, Some(Reason::Silence(secs(6))));
     let due = world.clients[0].dialer.session().reconnect_at().expect("it is planned");
-    assert_eq!(due, next.at + secs(1), "the seed's delay");
+    assert_eq!(due, next.at + secs(1), "the policy's delay");
 
     // When the delay is over: an attempt.
     assert!(world.drive_until(secs(2), |world| world.state(0) == State::Reconnecting));
