@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use moorline::{
-    DuplicatePolicy, Event, HostConfig, KcpConfig, Keep, Limits, Listener, Server, ServerConfig,
+    DuplicatePolicy, Event, HostConfig, KcpConfig, Limits, Listener, Server, ServerConfig,
     ServerEvent,
 };
 use moorline_metrics::{ReportOptions, ReportWriter};
@@ -56,7 +56,7 @@ fn config(args: &Serve) -> ServerConfig {
     };
     let host = HostConfig {
         duplicate,
-        keep: Keep(args.keep),
+        keep_time: args.keep,
         limits,
         delivery: echo::delivery(),
         ..HostConfig::default()

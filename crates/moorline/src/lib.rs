@@ -70,9 +70,8 @@ pub use moorline_link::{
 pub use moorline_metrics::RunSnapshot;
 pub use moorline_session::{
     ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig,
-    HostCounters, Jitter, Keep, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId,
-    Phase, ReconnectMode, ReconnectPolicy, RoundTrip, Session, SessionId, State, Table, Totals,
-    Watch,
+    HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase,
+    ReconnectMode, ReconnectPolicy, RoundTrip, Session, SessionId, State, Table, Totals, Watch,
 };
 pub use moorline_udp::BufferSizes;
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use moorline::{
-    Delivery, DialerConfig, HostConfig, Identity, Jitter, Keep, Lane, Login, ReconnectMode,
+    Delivery, DialerConfig, HostConfig, Identity, Jitter, Lane, Login, ReconnectMode,
     ReconnectPolicy, Refusal, RefusalCode, SessionId, State, Time,
 };
 use moorline_kcp::{KcpConfig, KcpEndpoint};
@@ -41,8 +41,8 @@ fn address(number: usize) -> SocketAddr {
 impl World {
     fn new() -> Self {
         let delivery = Delivery::new().with(CHAT, Lane::ReliableOrdered);
-        let keep = Keep(Duration::from_secs(3_600));
-        let mut config = HostConfig { delivery, keep, ..HostConfig::default() };
+        let keep_time = Duration::from_secs(3_600);
+        let mut config = HostConfig { delivery, keep_time, ..HostConfig::default() };
         // The test takes its time, and the states are to last.
         config.limits.login_time = Duration::from_secs(3_600);
         let kcp = KcpConfig { pending_time: Duration::from_secs(3_600), ..KcpConfig::default() };

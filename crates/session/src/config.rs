@@ -61,12 +61,13 @@ pub enum DuplicatePolicy {
 }
 
 /// How a host treats its sessions. Plain data, checked once when the host is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConfig {
     /// When a peer counts as gone.
     pub liveness: LivenessPolicy,
-    /// How long a logged-in session is kept for a peer that was lost.
-    pub keep: Keep,
+    /// How long a logged-in session is kept for a peer that was lost. Default: 30 s, a tunnel or a
+    /// lift; zero keeps nothing.
+    pub keep_time: Duration,
     /// Who wins when one identity logs in twice. Default: the one who is there.
     pub duplicate: DuplicatePolicy,
     /// What strangers and peers can cost.
@@ -75,14 +76,15 @@ pub struct HostConfig {
     pub delivery: Delivery,
 }
 
-/// How long a logged-in session is kept for a peer that was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep(pub Duration);
-
-impl Default for Keep {
-    /// 30 s: a tunnel, a lift, a change of network. Zero keeps nothing.
+impl Default for HostConfig {
     fn default() -> Self {
-        Self(Duration::from_secs(30))
+        Self {
+            liveness: LivenessPolicy::default(),
+            keep_time: Duration::from_secs(30),
+            duplicate: DuplicatePolicy::default(),
+            limits: Limits::default(),
+            delivery: Delivery::default(),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ mod session;
 mod table;
 
 pub use clock_sync::{ClockSync, RoundTrip};
-pub use config::{DuplicatePolicy, HostConfig, Keep, Limits};
+pub use config::{DuplicatePolicy, HostConfig, Limits};
 pub use config_error::ConfigError;
 pub use dialer::{ConnectError, Dialer, DialerConfig, DialerCounters, DialerEvent, Login};
 pub use event::{Event, ObserverId, SessionId, Totals, Watch};

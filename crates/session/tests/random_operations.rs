@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use moorline_link::rng::Rng;
 use moorline_link::{Reason, Refusal, RefusalCode};
 use moorline_session::{
-    DialerConfig, DuplicatePolicy, HostConfig, Jitter, Keep, Limits, ReconnectPolicy, Session,
-    State,
+    DialerConfig, DuplicatePolicy, HostConfig, Jitter, Limits, ReconnectPolicy, Session, State,
 };
 use support::{Answers, KNOWN, UNKNOWN, Who, World, client_config, host_config, ms, secs};
 
@@ -32,7 +31,7 @@ impl Run {
         let mut rng = Rng::new(seed);
         let config = HostConfig {
             duplicate: [DuplicatePolicy::Refuse, DuplicatePolicy::Supersede][rng.below(2) as usize],
-            keep: Keep(secs([0, 5, 30][rng.below(3) as usize])),
+            keep_time: secs([0, 5, 30][rng.below(3) as usize]),
             limits: Limits {
                 events_max: [2, 65_536][rng.below(2) as usize],
                 sessions_max: 64,

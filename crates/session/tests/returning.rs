@@ -3,7 +3,7 @@
 mod support;
 
 use moorline_link::{Identity, Reason};
-use moorline_session::{EventKind, HostConfig, Keep, Phase, Session, State};
+use moorline_session::{EventKind, HostConfig, Phase, Session, State};
 use support::{World, host_config, ms, secs};
 
 #[test]
@@ -73,7 +73,7 @@ fn a_session_whose_user_does_not_come_back_expires() {
 
 #[test]
 fn with_a_keep_of_zero_a_lost_session_ends_at_once() {
-    let config = HostConfig { keep: Keep(ms(0)), ..host_config() };
+    let config = HostConfig { keep_time: ms(0), ..host_config() };
     let mut world = World::new(1, config);
     world.add_client(support::client_config("ann"));
     world.connect(0);

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Event, EventKind, HostConfig, Keep, Limits, Reason, Refusal, RefusalCode, Server, ServerConfig,
+    Event, EventKind, HostConfig, Limits, Reason, Refusal, RefusalCode, Server, ServerConfig,
     ServerEvent, Session, SessionId, StartError, State, Waker,
 };
 
@@ -83,7 +83,7 @@ impl Host {
         let mut config = ServerConfig::kcp_plaintext_unauthenticated(any_port);
         config.host = HostConfig {
             liveness: script::liveness(),
-            keep: Keep(script::KEEP),
+            keep_time: script::KEEP,
             limits,
             delivery: echo::delivery(),
             ..HostConfig::default()

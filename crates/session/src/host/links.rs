@@ -177,7 +177,7 @@ impl<T: Transport> Host<T> {
 
     /// Keeps a session that was logged in for its user, as far as the limits allow, or ends it.
     pub(super) fn keep(&mut self, now: Time, id: SessionId, reason: Reason) {
-        let (keep, limits) = (self.config.keep.0, &self.config.limits);
+        let (keep, limits) = (self.config.keep_time, &self.config.limits);
         let address = self.table.by_id(id).and_then(|session| session.address);
         let kept_there = address.map_or(0, |address| self.table.kept_from(address.ip()));
         let is_allowed =
