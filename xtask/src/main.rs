@@ -11,9 +11,11 @@
 //! * [`modules`]: modules keep the order that their crate promises.
 //! * [`links`]: links between documents lead somewhere.
 //! * [`examples`]: the README shows the examples as they are.
+//! * [`figures`]: the benchmarks' document shows the counts that are held.
 
 mod budgets;
 mod examples;
+mod figures;
 mod links;
 mod manifests;
 mod modules;
@@ -63,6 +65,7 @@ fn tidy() -> Result<Vec<Finding>, String> {
     findings.extend(modules::check(&sources));
     findings.extend(links::check(&tree));
     findings.extend(examples::check(&tree));
+    findings.extend(figures::check(&tree));
     findings.sort();
     Ok(findings)
 }

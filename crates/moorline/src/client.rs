@@ -102,8 +102,8 @@ impl Client {
         self.poll_until_time(self.clock.now() + time)
     }
 
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after the
-    /// events of one look at the sockets, so `while let Some(event) = client.poll()` ends.
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after
+    /// the events of one look at the sockets, so `while let Some(event) = client.poll()` ends.
     pub fn poll(&mut self) -> Option<ClientEvent> {
         if !self.dialer.has_events() {
             if std::mem::take(&mut self.is_round_over) {

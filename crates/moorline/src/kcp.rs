@@ -1,7 +1,7 @@
 //! The messages of existing KCP peers, as typed messages.
 //!
-//! Logins, logouts and heartbeats are not among them: they are the session layer's. What an existing
-//! client sends along with its login is a [`LoginRequest`], so that is the payload of its
+//! Logins, logouts and heartbeats are not among them: they are the session layer's. What an
+//! existing client sends along with its login is a [`LoginRequest`], so that is the payload of its
 //! [`moorline::LoginRequest`](crate::LoginRequest); what it expects back is a [`LoginResponse`], so
 //! give an encoded one to [`accept_as`](crate::LoginRequest::accept_as) to tell it more than yes.
 

@@ -40,8 +40,8 @@
 //!
 //! Messages are bytes with a kind, as above, or typed: see [`Message`] and [`Router`]. What a peer
 //! may cost is set in [`Limits`]; when it counts as gone in [`LivenessPolicy`]; when a client tries
-//! again in [`ReconnectPolicy`]. [`Server::snapshot`] and [`Client::snapshot`] give the figures of a
-//! run, of which `moorline-metrics` makes a report.
+//! again in [`ReconnectPolicy`]. [`Server::snapshot`] and [`Client::snapshot`] give the figures of
+//! a run, of which `moorline-metrics` makes a report.
 //!
 //! The modules, each using only those before it: `clock`, `waker`, `message`, `router`, `config`,
 //! `login`, [`kcp`], `pipe`, `server`, `client` and `snapshot`.

@@ -28,8 +28,8 @@ use moorline_link::{Delivery, Lane};
 /// }
 /// ```
 pub trait Message: Sized {
-    /// Its number on the wire; one type, one number. Existing KCP peers use 1 to 5; 21 to 23, 40 and
-    /// 41 belong to the session layer there and are refused.
+    /// Its number on the wire; one type, one number. Existing KCP peers use 1 to 5; 21 to 23, 40
+    /// and 41 belong to the session layer there and are refused.
     const KIND: u16;
 
     /// How it travels.

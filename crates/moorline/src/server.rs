@@ -131,8 +131,8 @@ impl Server {
         self.poll_until_time(self.clock.now() + time)
     }
 
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after the
-    /// events of one look at the sockets, so `while let Some(event) = server.poll()` ends.
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after
+    /// the events of one look at the sockets, so `while let Some(event) = server.poll()` ends.
     pub fn poll(&mut self) -> Option<ServerEvent> {
         if !self.host.has_events() {
             if std::mem::take(&mut self.is_round_over) {

@@ -18,8 +18,8 @@ pub struct Limits {
     /// address, less than would fill a host. Raise it for load tests from one machine.
     pub sessions_per_address_max: usize,
     /// Kept sessions in all; to keep one more, the one that was kept for longest ends. Default:
-    /// 2,048, so that those who left cannot keep out those who come. Of one address no more are kept
-    /// than [`sessions_per_address_max`](Self::sessions_per_address_max).
+    /// 2,048, so that those who left cannot keep out those who come. Of one address no more are
+    /// kept than [`sessions_per_address_max`](Self::sessions_per_address_max).
     pub kept_max: usize,
     /// Time from the first packet to a login that was accepted. Default: 5 s; traffic does not
     /// extend it.
