@@ -9,6 +9,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use moorline::Printable;
 
+use crate::relay::Shaping;
+
 /// Sessions for real-time programs over UDP.
 #[derive(Debug, Parser)]
 #[command(name = "moorline", version, propagate_version = true)]
@@ -27,12 +29,18 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Put a host under load, and account for every message.
     Bots(Bots),
+    /// Stand between clients and a host, and lose, delay and damage what passes.
+    Relay(Relay),
     /// Read a run report: summary and diagnosis.
     Report(Report),
 }
 
 const DEMO_HELP: &str = "\
 Some clients vanish, come back, log out, fail their login or are evicted.
+
+With any of the conditions, the clients connect through a relay, as `moorline relay` is one. Up to
+some 5 % loss and 25 ms each way everything still has to go as scripted; far beyond, clients lose
+their sessions. KCP has no checksum: what is damaged on the way may arrive so.
 
 Exit code 0: every session ended as scripted; 1: some did not; 2: it could not start.
 
@@ -52,6 +60,15 @@ The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `
 is allowed), `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane,
 `sync_latency_ms` on the latest, `refused_sends`, `reconnects` and `seconds`.";
 
+const RELAY_HELP: &str = "\
+Clients connect to the relay as if it were the host; each is one address to the host, and all share
+one path. Without a condition everything passes.
+
+While it runs, lines on standard input change what comes from then on: `loss 5`, `up delay 100
+jitter 20`, `down rate 64k`, `mtu none`, `cut`, `heal`; the names are those of the flags. `status`
+tells what passed, and so does its end, on SIGINT or SIGTERM. Each line is answered by one, which
+begins with `!` if nothing was done.";
+
 #[derive(Debug, Parser)]
 #[command(after_help = DEMO_HELP)]
 pub(crate) struct Demo {
@@ -66,6 +83,8 @@ pub(crate) struct Demo {
     /// Write what happened as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shaping: Shaping,
 }
 
 #[derive(Debug, Parser)]
@@ -168,6 +187,19 @@ impl Bots {
     pub(crate) fn name(&self, number: u32) -> String {
         format!("{}{number}", self.prefix)
     }
+}
+
+#[derive(Debug, Parser)]
+#[command(after_help = RELAY_HELP)]
+pub(crate) struct Relay {
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+    /// The host.
+    #[arg(long, value_name = "ADDR", value_parser = remote)]
+    pub(crate) to: SocketAddr,
+    #[command(flatten)]
+    pub(crate) shaping: Shaping,
 }
 
 #[derive(Debug, Parser)]

@@ -1,7 +1,8 @@
 //! The `moorline` program: a host, clients, load and reports from the command line.
 //!
 //! One file a command; `args` says what each can be told, `echo` is the host that `serve` and
-//! `demo` share, `load` the traffic that `bots` and `demo` share.
+//! `demo` share, `load` the traffic that `bots` and `demo` share. `demo` may put a `relay` between
+//! its clients and its host.
 
 mod args;
 mod bots;
@@ -12,6 +13,7 @@ mod input;
 mod interrupt;
 mod load;
 mod output;
+mod relay;
 mod report;
 mod serve;
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Bots(args) => bots::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Report(args) => report::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -17,6 +17,10 @@ fn told(args: &[&str]) -> String {
     err
 }
 
+fn relay<'a>(flag: &'a str, value: &'a str) -> [&'a str; 7] {
+    ["relay", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", flag, value]
+}
+
 #[test]
 fn wrong_flags() {
     let long = "a".repeat(65);
@@ -42,6 +46,18 @@ fn wrong_flags() {
         (&["bots", "127.0.0.1:9", "--kcp", "--count", "0"], "1..=20000"),
         (&["bots", "127.0.0.1:9", "--kcp", "--size", "8"], "24..=60000"),
         (&["bots", "127.0.0.1:9", "--kcp", "--prefix", &long], "the most is 64"),
+        (&["relay", "--listen", "127.0.0.1:0"], "--to"),
+        (&["relay", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:0"], "port 0"),
+        (&["relay", "--listen", "127.0.0.1:9", "--to", "127.0.0.1:9"], "lead it to a host"),
+        (&relay("--loss", "101"), "must be percent, 0 to 100"),
+        (&relay("--loss", "0.01"), "steps of 0.1 percent"),
+        (&relay("--delay", "-1"), "must be milliseconds"),
+        (&relay("--rate", "fast"), "such as 64000, 64k, 1.5M"),
+        (&relay("--up", "loss"), "not NAME=VALUE, such as loss=5"),
+        (&relay("--down", "lose=5"), "no 'lose' to set: delay, jitter, loss"),
+        (&relay("--up", "loss=60,burst=1"), "bursts of 1 can lose at most 50.0 %"),
+        (&["demo", "--loss", "all"], "must be percent"),
+        (&["demo", "--loss", "90", "--burst", "2"], "bursts of 2 can lose at most 66.6 %"),
         (&["demo", "--seconds", "soon"], "--seconds"),
         (&["demo", "--session", "20"], "similar argument exists: '--sessions'"),
     ];

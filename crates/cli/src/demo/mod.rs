@@ -6,6 +6,7 @@ mod script;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::args::Demo;
 use crate::interrupt::Interrupt;
 use crate::load::{Account, Percentiles};
 use crate::output::{self, Screen};
+use crate::relay::{Relay, Route};
 use clients::Clients;
 use host::{Board, Host};
 use script::{Cue, Role};
@@ -65,7 +67,8 @@ pub(crate) fn run(args: &Demo) -> Outcome {
     if let Some(path) = &args.json {
         output::check_file(path)?;
     }
-    let files = u64::from(args.sessions) + 64;
+    let is_relayed = args.shaping.is_given();
+    let files = u64::from(args.sessions) * if is_relayed { 3 } else { 1 } + 64;
     if moorline_udp::raise_open_files_limit(files) < files {
         let clients = args.sessions;
         return Err(format!("{clients} clients need {files} open files: raise ulimit -n").into());
@@ -73,12 +76,20 @@ pub(crate) fn run(args: &Demo) -> Outcome {
     let interrupt = Interrupt::listen(None)?;
     let host = Host::start(args.sessions)?;
     output::line(format!("host on {} (kcp, plaintext), {} clients", host.address, args.sessions));
+    let relay = is_relayed.then(|| relay(args, &host)).transpose()?;
+    let way_in = relay.as_ref().map_or(host.address, |relay| relay.address);
     let started = Instant::now();
-    let clients = play(args, &host, started, &interrupt)?;
+    let mut clients = Clients::start(way_in, args.sessions)?;
+    play(args, &host, &mut clients, started, &interrupt)?;
     let story = host.stop()?;
+    let relayed = relay.map(Relay::stop).transpose()?;
     if interrupt.is_set() {
         output::line("interrupted: the script was not played to its end");
         return Ok(ExitCode::FAILURE);
+    }
+    if let Some(relayed) = relayed {
+        output::line("");
+        relayed.lines().iter().for_each(output::line);
     }
     let verdict = judge(args, clients, &story, started.elapsed().as_secs_f64());
     if let Some(path) = &args.json {
@@ -88,14 +99,24 @@ pub(crate) fn run(args: &Demo) -> Outcome {
     Ok(if verdict.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Puts a relay in front of the host. Who comes back does so from a new address, so there are up to
+/// two of each client.
+fn relay(args: &Demo, host: &Host) -> Result<Relay, Box<dyn Error>> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let route = Route { listen, to: host.address, clients_max: args.sessions as usize * 2 };
+    let relay = Relay::start(route, &args.shaping)?;
+    output::line(format!("through a relay on {}: {}", relay.address, relay.status().conditions()));
+    Ok(relay)
+}
+
 /// Lets every session live its script, and shows it.
 fn play(
     args: &Demo,
     host: &Host,
+    clients: &mut Clients,
     started: Instant,
     interrupt: &Interrupt,
-) -> Result<Clients, Box<dyn Error>> {
-    let mut clients = Clients::start(host.address, args.sessions)?;
+) -> Result<(), Box<dyn Error>> {
     let mut screen = Screen::new();
     let length = Duration::from_secs(args.seconds.into());
     let mut draw_at = started;
@@ -114,13 +135,13 @@ fn play(
         let is_last = is_over || elapsed >= length + GRACE || interrupt.is_set();
         if screen.is_terminal() && (draw_at <= round || is_last) {
             draw_at = round + DRAW_INTERVAL;
-            screen.draw(&picture(args, elapsed, host, &mut clients));
+            screen.draw(&picture(args, elapsed, host, clients));
         } else if draw_at <= round {
             draw_at = round + TELL_INTERVAL;
-            output::line(summary(elapsed, host, &mut clients));
+            output::line(summary(elapsed, host, clients));
         }
         if is_last {
-            return Ok(clients);
+            return Ok(());
         }
         std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
     }

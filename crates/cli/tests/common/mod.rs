@@ -55,6 +55,16 @@ impl Program {
         (host, address.expect("an address"))
     }
 
+    /// A relay to this host, and where it listens.
+    pub(crate) fn relay(host: SocketAddr, args: &[&str]) -> (Self, SocketAddr) {
+        let to = host.to_string();
+        let ends = ["relay", "--listen", "127.0.0.1:0", "--to", &to];
+        let mut relay = Self::start(&[&ends, args].concat());
+        let told = relay.wait_for("relay on ");
+        let address = told.split(' ').find_map(|word| word.parse().ok());
+        (relay, address.expect("an address"))
+    }
+
     /// A user who is logged in.
     pub(crate) fn connect(host: SocketAddr, name: &str) -> Self {
         let mut user = Self::dial(host, name);
@@ -70,6 +80,11 @@ impl Program {
     pub(crate) fn type_line(&mut self, line: &str) {
         let input = self.child.stdin.as_mut().expect("a pipe");
         writeln!(input, "{line}").expect("the program reads");
+    }
+
+    /// Types nothing any more.
+    pub(crate) fn close_input(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Waits for a line with this in it, among all that were printed.
