@@ -1,0 +1,97 @@
+//! What session layers say to each other over the control lane.
+
+use moorline_link::Control;
+
+use super::WireError;
+use super::bytes::{Reader, put_block, put_wide, unzigzag, zigzag};
+use super::notice::Notice;
+
+const LOGIN: u16 = 1;
+const LOGIN_ACCEPTED: u16 = 2;
+const LOGIN_REFUSED: u16 = 3;
+
+/// The payload of a message on the control lane. Its kind is the message's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlWord<'a> {
+    /// Client to host: who I am.
+    Login {
+        /// The name or credentials that the peer claims; unchecked.
+        identity: &'a [u8],
+        /// Whatever else the application sends along.
+        payload: &'a [u8],
+    },
+    /// Host to client: welcome.
+    LoginAccepted {
+        /// The host's tick at that moment.
+        server_tick: i64,
+        /// Whatever the host's application sends along.
+        payload: &'a [u8],
+    },
+    /// Host to client: no.
+    LoginRefused(Notice<'a>),
+}
+
+impl<'a> ControlWord<'a> {
+    /// The kind of the message that carries it.
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Self::Login { .. } => LOGIN,
+            Self::LoginAccepted { .. } => LOGIN_ACCEPTED,
+            Self::LoginRefused(_) => LOGIN_REFUSED,
+        }
+    }
+
+    /// Reads the payload of a message of this kind.
+    ///
+    /// # Errors
+    /// When it is malformed, or the kind is not known.
+    pub fn parse(kind: u16, payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader(payload);
+        match kind {
+            LOGIN => {
+                Ok(Self::Login { identity: reader.block(usize::MAX)?, payload: reader.rest() })
+            }
+            LOGIN_ACCEPTED => Ok(Self::LoginAccepted {
+                server_tick: unzigzag(reader.wide()?),
+                payload: reader.rest(),
+            }),
+            LOGIN_REFUSED => {
+                let notice = Notice::parse(&mut reader)?;
+                if reader.is_empty() {
+                    Ok(Self::LoginRefused(notice))
+                } else {
+                    Err(WireError::OutOfRange)
+                }
+            }
+            other => Err(WireError::UnknownType(other.try_into().unwrap_or(u8::MAX))),
+        }
+    }
+
+    /// Appends it.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Login { identity, payload } => {
+                put_block(out, identity);
+                out.extend_from_slice(payload);
+            }
+            Self::LoginAccepted { server_tick, payload } => {
+                put_wide(out, zigzag(*server_tick));
+                out.extend_from_slice(payload);
+            }
+            Self::LoginRefused(notice) => notice.emit(out),
+        }
+    }
+
+    /// What it tells the session layer.
+    pub fn control(&self) -> Control {
+        match *self {
+            Self::Login { identity, payload } => {
+                Control::Login { identity: identity.to_vec(), payload: payload.to_vec() }
+            }
+            Self::LoginAccepted { server_tick, payload } => {
+                Control::LoginAccepted { server_tick, payload: payload.to_vec() }
+            }
+            Self::LoginRefused(notice) => Control::LoginRefused(notice.refusal()),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the two sides tell each other inside the handshake.
+
+use super::bytes::{Reader, put_varint, varint_len};
+use super::notice::Notice;
+use super::packet::ConnectionId;
+use super::{DATAGRAM_LEN_BASE, WireError};
+
+/// The length of the proof that a host lost a link.
+pub const RESET_TOKEN_LEN: usize = 16;
+
+/// What a whole link is encrypted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suite {
+    /// AES-256-GCM in the handshake and AES-128-GCM after it: fast where the processor helps.
+    Aes,
+    /// ChaCha20-Poly1305: fast everywhere else.
+    ChaCha,
+}
+
+impl Suite {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Aes, Self::ChaCha];
+
+    /// Its number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Aes => 1,
+            Self::ChaCha => 2,
+        }
+    }
+
+    pub(super) const fn from_number(number: u8) -> Result<Self, WireError> {
+        match number {
+            1 => Ok(Self::Aes),
+            2 => Ok(Self::ChaCha),
+            other => Err(WireError::UnknownType(other)),
+        }
+    }
+}
+
+/// What either side tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest datagram that it takes, in bytes; at least [`DATAGRAM_LEN_BASE`].
+    pub datagram_len_max: u64,
+    /// How long it may hold an acknowledgement back, in milliseconds.
+    pub ack_delay_max_millis: u64,
+    /// How long it keeps a link that is silent, in milliseconds.
+    pub idle_millis: u64,
+    /// How many bytes of reliable messages it takes before it says more.
+    pub data_max: u64,
+}
+
+const APPLICATION: u64 = 1;
+const SUITE: u64 = 2;
+const CONNECTION: u64 = 3;
+const RESET_TOKEN: u64 = 4;
+const DATAGRAM_LEN_MAX: u64 = 5;
+const ACK_DELAY_MAX: u64 = 6;
+const IDLE: u64 = 7;
+const DATA_MAX: u64 = 8;
+const VERSION_MAX: u64 = 9;
+
+/// The most parameters of one side, unknown ones included.
+const PARAMETERS_LEN_MAX: usize = 32;
+
+/// What a client tells a host in its first message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientParams {
+    /// The application that the client speaks, so that it meets no other by mistake.
+    pub application: u64,
+    /// The newest version that the client speaks. A host that speaks it too, and got a hello of an
+    /// older one, knows that somebody came between.
+    pub version_max: u32,
+    /// What it takes.
+    pub limits: Limits,
+}
+
+impl ClientParams {
+    /// Reads the first message's payload.
+    ///
+    /// # Errors
+    /// When it is malformed, or something is missing.
+    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut read = Parameters::default();
+        read.parse(bytes)?;
+        let application = *read.application.ok_or(WireError::Parameters)?;
+        let version_max = *read.version_max.ok_or(WireError::Parameters)?;
+        Ok(Self {
+            application: u64::from_be_bytes(application),
+            version_max: u32::from_be_bytes(version_max),
+            limits: read.limits.limits()?,
+        })
+    }
+
+    /// Appends them.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        put_parameter(out, APPLICATION, &self.application.to_be_bytes());
+        self.limits.emit(out);
+        put_parameter(out, VERSION_MAX, &self.version_max.to_be_bytes());
+    }
+}
+
+/// What a host tells a client that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostParams {
+    /// What the link is encrypted with: the client's suite, or ChaCha if the host is slow at AES.
+    pub suite: Suite,
+    /// What the client puts on its packets.
+    pub connection: ConnectionId,
+    /// What a datagram ends with that says the host lost the link.
+    pub reset_token: [u8; RESET_TOKEN_LEN],
+    /// What it takes.
+    pub limits: Limits,
+}
+
+impl HostParams {
+    fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut read = Parameters::default();
+        read.parse(bytes)?;
+        let suite = read.suite.ok_or(WireError::Parameters)?;
+        let connection = ConnectionId(*read.connection.ok_or(WireError::Parameters)?);
+        let reset_token = *read.reset_token.ok_or(WireError::Parameters)?;
+        Ok(Self { suite, connection, reset_token, limits: read.limits.limits()? })
+    }
+
+    fn emit(&self, out: &mut Vec<u8>) {
+        put_parameter(out, SUITE, &[self.suite.number()]);
+        put_parameter(out, CONNECTION, &self.connection.0);
+        put_parameter(out, RESET_TOKEN, &self.reset_token);
+        self.limits.emit(out);
+    }
+}
+
+/// What a host says to a hello, in its handshake message: nobody else can tell which, or say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// Welcome.
+    Accepted(HostParams),
+    /// No, and why.
+    Refused(Notice<'a>),
+}
+
+const ACCEPTED: u8 = 0;
+const REFUSED: u8 = 1;
+
+impl<'a> Answer<'a> {
+    /// Reads the second message's payload.
+    ///
+    /// # Errors
+    /// When it is malformed, or something is missing.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader(bytes);
+        match reader.u8()? {
+            ACCEPTED => HostParams::parse(reader.rest()).map(Self::Accepted),
+            REFUSED => {
+                let notice = Notice::parse(&mut reader)?;
+                if reader.is_empty() { Ok(Self::Refused(notice)) } else { Err(WireError::Overlong) }
+            }
+            other => Err(WireError::UnknownType(other)),
+        }
+    }
+
+    /// Appends it.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Accepted(params) => {
+                out.push(ACCEPTED);
+                params.emit(out);
+            }
+            Self::Refused(notice) => {
+                out.push(REFUSED);
+                notice.emit(out);
+            }
+        }
+    }
+}
+
+/// All parameters that this version knows, as far as they were read.
+#[derive(Default)]
+struct Parameters<'a> {
+    application: Option<&'a [u8; 8]>,
+    suite: Option<Suite>,
+    connection: Option<&'a [u8; ConnectionId::LEN]>,
+    reset_token: Option<&'a [u8; RESET_TOKEN_LEN]>,
+    version_max: Option<&'a [u8; 4]>,
+    limits: ReadLimits,
+}
+
+#[derive(Default)]
+struct ReadLimits {
+    datagram_len_max: Option<u64>,
+    ack_delay_max_millis: Option<u64>,
+    idle_millis: Option<u64>,
+    data_max: Option<u64>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Each parameter is a number, a length and a value; the numbers rise. One that is not known
+    /// here is left out.
+    fn parse(&mut self, bytes: &'a [u8]) -> Result<(), WireError> {
+        let mut reader = Reader(bytes);
+        let mut last = 0;
+        for _ in 0..PARAMETERS_LEN_MAX {
+            if reader.is_empty() {
+                return Ok(());
+            }
+            let number = reader.varint()?;
+            if number <= last {
+                return Err(WireError::Parameters);
+            }
+            last = number;
+            self.parse_one(number, Reader(reader.block(usize::MAX)?))?;
+        }
+        if reader.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
+    }
+
+    fn parse_one(&mut self, number: u64, mut value: Reader<'a>) -> Result<(), WireError> {
+        match number {
+            APPLICATION => self.application = Some(value.array()?),
+            SUITE => self.suite = Some(Suite::from_number(value.u8()?)?),
+            CONNECTION => self.connection = Some(value.array()?),
+            RESET_TOKEN => self.reset_token = Some(value.array()?),
+            VERSION_MAX => self.version_max = Some(value.array()?),
+            DATAGRAM_LEN_MAX => self.limits.datagram_len_max = Some(value.varint()?),
+            ACK_DELAY_MAX => self.limits.ack_delay_max_millis = Some(value.varint()?),
+            IDLE => self.limits.idle_millis = Some(value.varint()?),
+            DATA_MAX => self.limits.data_max = Some(value.varint()?),
+            _ => return Ok(()),
+        }
+        if value.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
+    }
+}
+
+impl ReadLimits {
+    fn limits(&self) -> Result<Limits, WireError> {
+        let datagram_len_max = self.datagram_len_max.ok_or(WireError::Parameters)?;
+        if datagram_len_max < DATAGRAM_LEN_BASE as u64 {
+            return Err(WireError::OutOfRange);
+        }
+        Ok(Limits {
+            datagram_len_max,
+            ack_delay_max_millis: self.ack_delay_max_millis.ok_or(WireError::Parameters)?,
+            idle_millis: self.idle_millis.ok_or(WireError::Parameters)?,
+            data_max: self.data_max.ok_or(WireError::Parameters)?,
+        })
+    }
+}
+
+impl Limits {
+    fn emit(&self, out: &mut Vec<u8>) {
+        for (number, value) in [
+            (DATAGRAM_LEN_MAX, self.datagram_len_max),
+            (ACK_DELAY_MAX, self.ack_delay_max_millis),
+            (IDLE, self.idle_millis),
+            (DATA_MAX, self.data_max),
+        ] {
+            put_varint(out, number);
+            put_varint(out, varint_len(value) as u64);
+            put_varint(out, value);
+        }
+    }
+}
+
+fn put_parameter(out: &mut Vec<u8>, number: u64, value: &[u8]) {
+    put_varint(out, number);
+    super::bytes::put_block(out, value);
+}
