@@ -48,6 +48,18 @@ The JSON has `sessions`, `seconds`, `roles` (role to `sessions` and `as_scripted
 name to count), `messages` of the sessions that stayed (as of `bots`), `host_messages`, `rtt_ms`
 {`p50`, `p99`, `max`} of heartbeats, and `failures`, a line each.";
 
+const SERVE_HELP: &str = "\
+Messages of kind 100 are words and go to everyone, with the sender's name before them; 101 (reliable)
+and 102 (latest) come back as they are; those of existing KCP peers go to everyone else as they are.
+
+With --json, one object a line, told apart by `event`: `listening` {`kcp`, `kcp_sync`}, `warning`
+{`text`}, `session` {`at_ms`, `session`, `kind`, `from`, `to`, `identity`, `address`, `reason`},
+`stopped` {`sessions`, `messages`, `answers_refused`, `malformed`}. The report's fields are those of
+moorline_metrics::Report.
+
+Exit code 0: it was stopped, in order, and its report was written; 1: the report was not; 2: it could
+not start.";
+
 const BOTS_HELP: &str = "\
 Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the host
 sends back.
@@ -88,6 +100,7 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Parser)]
+#[command(after_help = SERVE_HELP)]
 pub(crate) struct Serve {
     /// Listen for KCP peers here: plaintext, and anyone can claim to be anyone.
     #[arg(long, value_name = "ADDR", value_parser = address)]
