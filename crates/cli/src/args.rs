@@ -49,16 +49,16 @@ name to count), `messages` of the sessions that stayed (as of `bots`), `host_mes
 {`p50`, `p99`, `max`} of heartbeats, and `failures`, a line each.";
 
 const SERVE_HELP: &str = "\
-Messages of kind 100 are words and go to everyone, with the sender's name before them; 101 (reliable)
-and 102 (latest) come back as they are; those of existing KCP peers go to everyone else as they are.
+Messages of kind 100 are words and go to everyone, with the sender's name before them; 101
+(reliable) and 102 (latest) come back as they are; those of existing KCP peers go to everyone else.
 
 With --json, one object a line, told apart by `event`: `listening` {`kcp`, `kcp_sync`}, `warning`
 {`text`}, `session` {`at_ms`, `session`, `kind`, `from`, `to`, `identity`, `address`, `reason`},
 `stopped` {`sessions`, `messages`, `answers_refused`, `malformed`}. The report's fields are those of
 moorline_metrics::Report.
 
-Exit code 0: it was stopped, in order, and its report was written; 1: the report was not; 2: it could
-not start.";
+Exit code 0: it was stopped, in order, and its report was written; 1: the report was not; 2: it
+could not start.";
 
 const BOTS_HELP: &str = "\
 Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the host
