@@ -9,11 +9,23 @@
 //! * [`sent`]: which packets are on their way, and what they carry.
 //! * [`loss`]: which of them are lost, and when to ask.
 //! * [`estimate`]: how likely a loss is, and how many copies that asks for.
+//! * [`early`]: which frames are on their way, and which to send again before they are lost.
+//! * [`congestion`] and [`pacer`]: how many bytes may be on their way, and how they are spread.
+//! * [`mtu`]: how long a packet may be.
+//! * [`sender`]: all of these together.
 
+pub mod congestion;
+pub mod early;
 pub mod estimate;
 pub mod loss;
+pub mod mtu;
+pub mod pacer;
 pub mod rtt;
+pub mod sender;
 pub mod sent;
+
+#[cfg(test)]
+mod model;
 
 use std::time::Duration;
 

@@ -129,6 +129,11 @@ impl Loss {
         }
     }
 
+    /// How many later numbers were acknowledged than `number`, or lie in between.
+    pub const fn overtaken_by(&self, number: u64) -> u64 {
+        self.acked_end.saturating_sub(number).saturating_sub(1)
+    }
+
     /// How long a packet may take while later ones arrive.
     pub fn allowed(&self, rtt: &Rtt) -> Duration {
         let round_trip = rtt.smoothed().max(rtt.latest());

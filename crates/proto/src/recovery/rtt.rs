@@ -162,6 +162,11 @@ impl WindowedMin {
     pub(super) fn value(&self) -> Option<u64> {
         self.current.into_iter().chain(self.previous).min()
     }
+
+    /// Sets how long a bucket is from now on.
+    pub(super) const fn resize(&mut self, bucket: Duration) {
+        self.bucket = bucket;
+    }
 }
 
 #[cfg(test)]
