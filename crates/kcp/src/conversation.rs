@@ -44,6 +44,36 @@ pub(crate) struct Route {
     pub(crate) number: u32,
 }
 
+/// A reliable conversation that was silent for this long while a sync conversation goes on, to be
+/// taken for dead: its peer's address may have changed before the sync conversation began.
+pub(crate) const RELIABLE_SILENCE: Duration = Duration::from_secs(12);
+
+/// When the driver handed datagrams over, of whomever: a process that slept, or whose application
+/// is slow, hears nobody, and must not hold it against its peers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listened {
+    from: Time,
+    until: Time,
+}
+
+impl Listened {
+    /// A longer pause than this is one of listening and not of the network: beats come more often.
+    const PAUSE_MAX: Duration = Duration::from_secs(4);
+
+    /// A datagram was handed over.
+    pub(crate) fn note(&mut self, now: Time) {
+        if now.since(self.until) > Self::PAUSE_MAX {
+            self.from = now;
+        }
+        self.until = self.until.max(now);
+    }
+
+    /// For how long there was listening since then.
+    pub(crate) fn since(self, then: Time) -> Duration {
+        self.until.since(then.max(self.from))
+    }
+}
+
 /// Whose a conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -211,9 +241,10 @@ impl Conversation {
         self.kcp.is_dead_link()
     }
 
-    /// For how long something has waited without a sign of life; zero if nothing waits.
-    pub(crate) fn stalled_for(&self, now: Time) -> Duration {
-        if self.waiting() == 0 { Duration::ZERO } else { now.since(self.waits_since) }
+    /// For how long something has waited without a sign of life while there was listening; zero if
+    /// nothing waits.
+    pub(crate) fn stalled_for(&self, listened: Listened) -> Duration {
+        if self.waiting() == 0 { Duration::ZERO } else { listened.since(self.waits_since) }
     }
 
     /// How many bytes of segments the peer made this side keep or pass on since the beginning.
@@ -221,9 +252,25 @@ impl Conversation {
         self.taken_bytes
     }
 
-    /// How many bytes of datagrams came from the peer.
-    pub(crate) const fn received_bytes(&self) -> u64 {
-        self.received.bytes
+    /// Whether the peer sent as many bytes as it would have got with a datagram of this length.
+    pub(crate) const fn is_worth(&self, len: usize) -> bool {
+        self.sent.bytes.saturating_add(len as u64) <= self.received.bytes
+    }
+
+    /// The number after the highest that was sent.
+    pub(crate) const fn outbound_next(&self) -> u32 {
+        self.outbound.next()
+    }
+
+    /// The number after the last segment that was taken for sending.
+    pub(crate) fn outbound_end(&self) -> u32 {
+        let unsent = self.waiting().saturating_sub(self.outbound.in_flight_len());
+        self.outbound.next().saturating_add(unsent as u32)
+    }
+
+    /// Whether every segment below this number was sent and has arrived.
+    pub(crate) fn has_arrived_below(&self, number: u32) -> bool {
+        self.outbound.next() >= number && self.outbound.oldest().is_none_or(|at| at >= number)
     }
 
     /// The number of the first segment that did not arrive.

@@ -22,7 +22,7 @@ use moorline_link::{
 
 use crate::census::Census;
 use crate::config::{ConfigError, KcpConfig, SyncPort};
-use crate::conversation::{Conversation, Owner, Route};
+use crate::conversation::{Conversation, Listened, Owner, Route};
 use crate::counters::Counts;
 use crate::link::{Link, Phase, Sync};
 use crate::outbox::Shared;
@@ -59,6 +59,7 @@ pub struct KcpEndpoint {
     /// Those of the link whose loss was told of last.
     lost_last: Option<(LinkId, LinkStats)>,
     counts: Counts,
+    listened: Listened,
     /// Where received messages are put together and sent ones are wrapped.
     scratch: Vec<u8>,
     /// Client: the conversation number of the next dial.
@@ -111,6 +112,7 @@ impl KcpEndpoint {
             lost: VecDeque::new(),
             lost_last: None,
             counts: Counts::default(),
+            listened: Listened::default(),
             scratch: Vec::new(),
             number_next: config.conversation,
             config,

@@ -35,7 +35,10 @@
 //! reliable and ordered, whatever lane was asked for. A host gives a sync endpoint to the player
 //! that a `MoveInput` names first, so a client whose first such message is another sends a
 //! `MoveInput` of tick 0 before it, which the host's application sees like any other. A sync lane
-//! that is silent for six seconds while something waits on it is given up for the reliable one.
+//! that is silent for six seconds while something waits on it, and others are heard, is given up
+//! for the reliable one; a reliable lane that is silent for twelve while the sync lane goes on ends
+//! the link. A state goes over the sync lane only when none before it is still under way on the
+//! reliable one.
 //!
 //! KCP has no handshake. A client probes until the host answers, with KCP's own question for the
 //! window; a host answers a probe without keeping anything, and makes a link only for the very
@@ -47,7 +50,13 @@
 //! peer's address and conversation number can speak for it, and whoever is behind the same address
 //! can claim a player's sync endpoint while it has none. That is the protocol of the existing
 //! peers; the constructors say it in their names. Before a login a host sends no more bytes than it
-//! got, but its answer to a login from a forged address goes to that address.
+//! got, but its answer to a login from a forged address goes to that address, and is repeated until
+//! the time to log in is over.
+//!
+//! Nothing tells one link from another but address, number and, on the sync lane, a name. So the
+//! first datagram of a link, repeated to a host that was started anew, begins a link there in whose
+//! middle the client already is: what was sent meanwhile may be lost or come twice, until either
+//! side finds the other silent.
 //!
 //! # The modules, each using only those before it
 //!

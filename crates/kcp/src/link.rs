@@ -57,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) identity: Vec<u8>,
     /// Newest-wins messages that wait for room.
     pub(crate) latest: LatestQueue,
+    /// The number after the last segment of such a message on the reliable conversation.
+    pub(crate) latest_end: u32,
     /// The newest ticks that arrived.
     pub(crate) ticks: NewestTicks,
     /// Client: beats in the order in which they were sent, which is that of their answers.
@@ -79,6 +81,7 @@ impl Link {
             sync: Sync::None,
             identity: Vec::new(),
             latest: LatestQueue::default(),
+            latest_end: 0,
             ticks: NewestTicks::new(hash),
             beats: VecDeque::new(),
             beats_heard: 0,

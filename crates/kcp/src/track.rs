@@ -73,6 +73,11 @@ impl Outbound {
         self.next
     }
 
+    /// The lowest number that was sent and not acknowledged.
+    pub(crate) fn oldest(&self) -> Option<u32> {
+        self.flights.front().map(|flight| flight.number)
+    }
+
     /// How many segments are not acknowledged.
     pub(crate) fn in_flight_len(&self) -> usize {
         self.flights.len()

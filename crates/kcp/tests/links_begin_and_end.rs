@@ -203,6 +203,34 @@ fn a_host_that_throws_a_peer_out_says_why() {
 }
 
 #[test]
+fn a_peer_whose_login_was_not_answered_hears_good_bye_in_no_more_bytes_than_it_sent() {
+    let mut world = World::with_clients(1, 1);
+    world.peers[HOST].manner = support::Manner::Accept;
+    let link = world.dial(1);
+    world.run(millis(100));
+    world.control(1, link, &login(b"")).expect("a link");
+    world.run(millis(100));
+    let Some(LinkEvent::Up { link: at_host, .. }) = world.peers[HOST]
+        .events
+        .iter()
+        .find(|event| matches!(event, LinkEvent::Up { .. }))
+        .cloned()
+    else {
+        panic!("it was let in");
+    };
+    // Nothing comes back any more, as from an address that was forged.
+    world.deaf = Some(world.peers[1].addresses[0]);
+    world.tap = Some(Vec::new());
+    let now = world.now;
+    world.host().close(now, at_host, Some(&full()));
+    world.run(millis(5_000));
+    let host_at = world.host_address();
+    let sent = world.tap.take().expect("tapped");
+    let words = sent.iter().filter(|sent| sent.from == host_at);
+    assert_eq!(words.filter(|sent| sent.bytes.len() > support::HEADER_LEN).count(), 1);
+}
+
+#[test]
 fn a_good_bye_arrives_through_loss() {
     for seed in 0..20 {
         let mut world = World::with_clients(seed, 1);

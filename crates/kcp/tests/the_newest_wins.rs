@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use moorline_kcp::{KcpConfig, kinds};
-use moorline_link::{Lane, Outgoing, SendError, Transport};
+use moorline_link::{Control, Lane, LinkId, Outgoing, Reason, SendError, Transport};
 use prost::Message;
 use support::{HOST, World, counter, host_config, millis};
 
@@ -21,6 +21,15 @@ fn state_of(player: &str, tick: i64) -> Vec<u8> {
 
 const MOVE: (u16, Lane) = (kinds::MOVE_INPUT, Lane::Latest);
 const STATE: (u16, Lane) = (kinds::PLAYER_STATE, Lane::Latest);
+
+/// The first client goes on beating, as every session does.
+fn beat_for(world: &mut World, link: LinkId, seconds: u32) {
+    for beat in 0..seconds {
+        // Not where the link is gone.
+        let _ = world.control(1, link, &Control::Beat { beat });
+        world.run(millis(1_000));
+    }
+}
 
 #[test]
 fn they_use_the_sync_port_once_the_player_is_logged_in() {
@@ -98,6 +107,65 @@ fn behind_a_stalled_peer_only_the_newest_of_each_key_waits() {
 }
 
 #[test]
+fn a_state_on_the_sync_lane_overtakes_none_that_went_before_on_the_reliable_one() {
+    const LOOK: (u16, Lane) = (900, Lane::Latest);
+    let mut world = World::with_clients(1, 1);
+    let (link, at_host) = world.log_in(1, "ada");
+    // The host knows no sync endpoint yet, and its first state is lost on the way.
+    world.deaf = Some(world.peers[1].addresses[0]);
+    world.send(HOST, at_host, LOOK, b"old").expect("it is up");
+    world.run(millis(15));
+    world.send(1, link, MOVE, &move_of("ada", 1)).expect("it is up");
+    world.run(millis(200));
+    world.send(HOST, at_host, LOOK, b"new").expect("it is up");
+    world.run(millis(200));
+    world.deaf = None;
+    world.run(millis(2_000));
+    let expected = [(900, b"old".to_vec()), (900, b"new".to_vec())];
+    assert_eq!(world.messages(1, link), expected);
+}
+
+#[test]
+fn a_host_that_does_not_listen_gives_no_sync_lane_up() {
+    let mut world = World::with_clients(1, 1);
+    let (link, at_host) = world.log_in(1, "ada");
+    world.send(1, link, MOVE, &move_of("ada", 1)).expect("it is up");
+    world.run(millis(200));
+    // Its application is slow, so nothing is read, but time goes on.
+    world.send(HOST, at_host, STATE, &state_of("ada", 1)).expect("it is up");
+    let end = world.now + Duration::from_secs(20);
+    while world.now < end {
+        world.now = world.now + millis(10);
+        let now = world.now;
+        world.host().handle_timeout(now);
+    }
+    world.run(millis(1_000));
+    assert_eq!(counter(world.host(), "kcp_sync_failed"), 0);
+    assert_eq!(world.losses(HOST), []);
+}
+
+#[test]
+fn a_link_whose_reliable_lane_died_is_lost_although_its_sync_lane_goes_on() {
+    let mut world = World::with_clients(1, 1);
+    let (link, at_host) = world.log_in(1, "ada");
+    let sync_goes_on = |world: &mut World, ticks: std::ops::Range<i64>| {
+        for tick in ticks {
+            world.send(1, link, MOVE, &move_of("ada", tick)).ok();
+            world.run(millis(500));
+        }
+    };
+    sync_goes_on(&mut world, 1..4);
+    world.deaf = Some(world.host_address());
+    let beat = Control::Beat { beat: 1 };
+    world.control(1, link, &beat).expect("it is up");
+    sync_goes_on(&mut world, 4..20);
+    assert_eq!(world.losses(1), [], "it may still come back");
+    sync_goes_on(&mut world, 20..40);
+    assert_eq!(world.losses(1), [(link, Reason::Unacknowledged)]);
+    assert!(!world.messages(HOST, at_host).is_empty());
+}
+
+#[test]
 fn only_other_keys_make_the_queue_full() {
     let mut world = World::new(1, host_config());
     let client = world.add_client(KcpConfig { latest_keys_max: 2, ..host_config() });
@@ -142,7 +210,7 @@ fn where_two_players_of_one_address_claimed_one_name_nobody_gets_the_others_move
     assert_eq!(world.messages(HOST, other_at_host), []);
     assert!(counter(world.host(), "kcp_sync_refused") > 0);
     // After a while without an answer the client's moves take the reliable lane.
-    world.run(Duration::from_secs(8));
+    beat_for(&mut world, one, 8);
     world.send(1, one, MOVE, &move_of("guest", 2)).expect("it is up");
     world.run(millis(200));
     assert!(world.messages(HOST, one_at_host).contains(&(1, move_of("guest", 2))));

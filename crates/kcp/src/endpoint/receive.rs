@@ -17,6 +17,7 @@ use crate::segment::{Command, Datagram, Malformed, Segment};
 
 impl KcpEndpoint {
     pub(super) fn receive(&mut self, now: Time, port: Port, from: SocketAddr, bytes: &[u8]) {
+        self.listened.note(now);
         let datagram = match Datagram::check(bytes) {
             Ok(datagram) => datagram,
             Err(Malformed::TooShort) => return self.counts.too_short += 1,

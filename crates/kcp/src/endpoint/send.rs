@@ -168,9 +168,11 @@ impl KcpEndpoint {
         let keys_max = self.config.latest_keys_max;
         let link = self.links.get_mut(key).ok_or(SendError::NotUp)?;
         let waiting = self.conversations.get(chosen).map_or(0, |other| other.waiting());
-        if link.latest.is_empty() && waiting < self.config.latest_waiting_len_max {
-            return self.transmit(now, chosen, Envelope { kind: latest_key.0, payload });
+        let has_room = waiting < self.config.latest_waiting_len_max;
+        if link.latest.is_empty() && has_room && self.may_overtake(key, chosen) {
+            return self.transmit_latest(now, key, chosen, (latest_key.0, payload));
         }
+        let link = self.links.get_mut(key).ok_or(SendError::NotUp)?;
         let taken = link.latest.put(latest_key, payload, keys_max);
         self.send_waiting(now, key);
         if taken { Ok(()) } else { Err(SendError::Full) }
@@ -182,14 +184,41 @@ impl KcpEndpoint {
         while let Some(link) = self.links.get(key) {
             let chosen = link.sync_conversation().unwrap_or(link.reliable);
             let waiting = self.conversations.get(chosen).map_or(0, |other| other.waiting());
-            if link.latest.is_empty() || waiting >= self.config.latest_waiting_len_max {
+            let has_room = waiting < self.config.latest_waiting_len_max;
+            if link.latest.is_empty() || !has_room || !self.may_overtake(key, chosen) {
                 return;
             }
             let popped = self.links.get_mut(key).and_then(|link| link.latest.pop());
             let Some((kind, payload)) = popped else { return };
             // A link that can send no more is lost by this, with an event.
-            let _ = self.transmit(now, chosen, Envelope { kind, payload: &payload });
+            let _ = self.transmit_latest(now, key, chosen, (kind, &payload));
         }
+    }
+
+    /// Whether a newest-wins message on this conversation cannot come before an older one: what
+    /// went over the reliable lane must have arrived before the sync lane is used.
+    fn may_overtake(&self, key: SlotKey, chosen: SlotKey) -> bool {
+        let Some(link) = self.links.get(key) else { return false };
+        let reliable = self.conversations.get(link.reliable);
+        chosen == link.reliable
+            || reliable.is_some_and(|other| other.has_arrived_below(link.latest_end))
+    }
+
+    fn transmit_latest(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        chosen: SlotKey,
+        (kind, payload): (u16, &[u8]),
+    ) -> Result<(), SendError> {
+        self.transmit(now, chosen, Envelope { kind, payload })?;
+        if let Some(link) = self.links.get_mut(key)
+            && chosen == link.reliable
+            && let Some(conversation) = self.conversations.get(chosen)
+        {
+            link.latest_end = conversation.outbound_end();
+        }
+        Ok(())
     }
 
     /// The conversation for newest-wins messages of a link that is up. A client opens its sync
@@ -261,22 +290,28 @@ impl KcpEndpoint {
         if !matches!(link.phase, Phase::Asked { .. }) {
             return;
         }
-        if let Some(conversation) = self.conversations.get(link.reliable) {
-            let Route { port, address, number } = conversation.route;
-            // A client of ours sent enough for the reason; an existing peer cannot read it anyway.
-            for payload in [control::login_refused(refusal), Vec::new()] {
-                let (mut message, mut datagram) = (Vec::new(), Vec::new());
-                Envelope { kind: kinds::LOGIN_RESPONSE, payload: &payload }.emit(&mut message);
-                let arrived = conversation.inbound_next();
-                Segment::first_push(number, arrived, &message).emit(&mut datagram);
-                if datagram.len() as u64 <= conversation.received_bytes() {
-                    self.outbox.lock().put(Transmit { port, to: address }, &datagram);
-                    break;
-                }
-            }
-        }
+        // A client of ours sent enough for the reason; an existing peer cannot read it anyway.
+        let (reason, plain) = (control::login_refused(refusal), Vec::new());
+        self.say_once(link.reliable, kinds::LOGIN_RESPONSE, [&reason, &plain]);
         self.retract_events(LinkId(key));
         self.drop_link(key);
+    }
+
+    /// Says the first of `payloads` that fits, in one datagram that is never repeated and not
+    /// longer than all that the peer sent. It is for a peer to whom nothing was said yet.
+    fn say_once(&self, key: SlotKey, kind: u16, payloads: [&[u8]; 2]) {
+        let Some(conversation) = self.conversations.get(key) else { return };
+        let Route { port, address, number } = conversation.route;
+        for payload in payloads {
+            let (mut message, mut datagram) = (Vec::new(), Vec::new());
+            Envelope { kind, payload }.emit(&mut message);
+            let arrived = conversation.inbound_next();
+            Segment::first_push(number, arrived, &message).emit(&mut datagram);
+            if conversation.is_worth(datagram.len()) {
+                self.outbox.lock().put(Transmit { port, to: address }, &datagram);
+                return;
+            }
+        }
     }
 
     pub(super) fn say_goodbye(&mut self, now: Time, key: SlotKey, farewell: Option<&Refusal>) {
@@ -285,6 +320,13 @@ impl KcpEndpoint {
             (Phase::Dialing { .. }, _) => return self.drop_link(key),
             (Phase::Asked { .. }, Some(refusal)) => return self.turn_away(key, refusal),
             (Phase::Asked { .. }, None) => {}
+            (Phase::Up, _) if self.side == Side::Host && self.is_unanswered(link.reliable) => {
+                let (reason, plain) = (
+                    control::logout(&link.identity, farewell),
+                    control::logout(&link.identity, None),
+                );
+                self.say_once(link.reliable, kinds::LOGOUT_REQUEST, [&reason, &plain]);
+            }
             (Phase::Up | Phase::LoggedIn, _) => {
                 let payload = control::logout(&link.identity, farewell);
                 let reliable = link.reliable;
@@ -299,6 +341,12 @@ impl KcpEndpoint {
             Side::Host => Owner::Parted,
         };
         self.part(now, key, role);
+    }
+
+    /// Whether nothing was said on a conversation yet, beyond acknowledgements.
+    fn is_unanswered(&self, key: SlotKey) -> bool {
+        let conversation = self.conversations.get(key);
+        conversation.is_some_and(|other| other.outbound_next() == 0 && other.waiting() == 0)
     }
 
     fn up_link(&self, key: SlotKey) -> Result<&Link, SendError> {

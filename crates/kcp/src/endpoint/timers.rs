@@ -4,7 +4,7 @@ use moorline_link::slots::SlotKey;
 use moorline_link::{Reason, Time};
 
 use super::KcpEndpoint;
-use crate::conversation::{Owner, SYNC, SYNC_SILENCE};
+use crate::conversation::{Owner, RELIABLE_SILENCE, SYNC, SYNC_SILENCE};
 use crate::link::Phase;
 
 impl KcpEndpoint {
@@ -46,8 +46,17 @@ impl KcpEndpoint {
         if conversation.tick(now).is_err() {
             return self.end(key, Reason::Exhausted);
         }
-        if conversation.route.port == SYNC && conversation.stalled_for(now) >= SYNC_SILENCE {
+        if conversation.route.port == SYNC
+            && conversation.stalled_for(self.listened) >= SYNC_SILENCE
+        {
             self.counts.sync_failed += 1;
+            return self.end(key, Reason::Unacknowledged);
+        }
+        if conversation.stalled_for(self.listened) >= RELIABLE_SILENCE
+            && let Owner::Link(link) = conversation.owner
+            && self.links.get(link).is_some_and(|other| other.sync_conversation().is_some())
+        {
+            // Without a sync lane the session layer finds out by itself.
             return self.end(key, Reason::Unacknowledged);
         }
         if conversation.alarm.is_some_and(|alarm| alarm <= now) {
