@@ -251,9 +251,16 @@ impl Session {
         }
     }
 
-    /// How long until this session would be found dead if nothing more is heard.
-    pub(crate) fn silence_left(&self, now: Time, policy: &LivenessPolicy) -> Duration {
-        (self.heard_at + policy.timeout).since(now)
+    /// How long until this session would be found dead if nothing more is heard, by a process that
+    /// is awake since `awake_since`.
+    pub(crate) fn silence_left(
+        &self,
+        now: Time,
+        policy: &LivenessPolicy,
+        awake_since: Option<Time>,
+    ) -> Duration {
+        let heard_at = self.heard_at.max(awake_since.unwrap_or_default());
+        (heard_at + policy.timeout).since(now)
     }
 }
 

@@ -7,7 +7,7 @@ use moorline_session::{
     AnswerError, DialerConfig, DuplicatePolicy, EventKind, HostConfig, LoggedIn, ReconnectMode,
     ReconnectPolicy, Session, State,
 };
-use support::{Answers, World, client_config, first, host_config, ms, secs};
+use support::{Answers, Who, World, client_config, first, host_config, ms, secs};
 
 /// "ann" is logged in; two more of her are not connected yet, and will not try again by themselves.
 fn world(duplicate: DuplicatePolicy) -> World {
@@ -84,6 +84,22 @@ fn allow_two_lets_two_in_and_refuses_the_third() {
     world.client(2).login(now, support::login("ann")).expect("the link is up");
     world.drive(ms(200));
     assert_eq!(world.state(2), State::LoggedIn, "one left, so there is room");
+}
+
+#[test]
+fn who_is_refused_after_the_host_slept_is_told_to_wait_for_what_the_ghost_has_left() {
+    let mut world = world(DuplicatePolicy::Refuse);
+    let at = world.clients[0].at;
+    world.net.cut(at);
+    world.sleep(Who::Host, secs(30));
+    world.drive(secs(29));
+    world.connect(1);
+    world.drive(secs(2));
+    let told = first(&world.clients[1].events, EventKind::LoginFailed);
+    let Some(Reason::Refused(refusal)) = &told.reason else { panic!("{told}") };
+    assert_eq!(refusal.code, RefusalCode::Duplicate);
+    let left = refusal.retry_after.expect("she may try again");
+    assert!(left > secs(4) && left <= secs(6), "{left:?} of a whole timeout");
 }
 
 #[test]

@@ -163,7 +163,8 @@ impl<T: Transport> Host<T> {
         }
         // Should the one that is there be a ghost, this is when it will be known.
         let liveness = &self.config.liveness;
-        let left = |session: &Session| session.silence_left(now, liveness);
+        let awake_since = self.sleep.awake_since();
+        let left = |session: &Session| session.silence_left(now, liveness, awake_since);
         let wait = self.table.by_identity(identity).map(left).min().unwrap_or_default();
         let text = "this identity has a session already";
         Err(Refusal::new(RefusalCode::Duplicate, text).retry_after(wait))
