@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Bots(Bots),
     /// Stand between clients and a host, and lose, delay and damage what passes.
     Relay(Relay),
+    /// Play whole worlds on virtual time, with faults from a seed, and check what must hold.
+    Sim(Sim),
     /// Read a run report: summary and diagnosis.
     Report(Report),
 }
@@ -59,6 +61,15 @@ moorline_metrics::Report.
 
 Exit code 0: it was stopped, in order, and its report was written; 1: the report was not; 2: it
 could not start.";
+
+const SIM_HELP: &str = "\
+A run is a host, its clients and the network between them. Its seed decides everything: who takes
+part, which faults there are, when, and what each datagram meets. After the faults everyone must get
+in again, and at the end nothing may be left.
+
+A run that breaks a rule prints what was seen and the command that repeats it.
+
+Exit code 0: every run kept every rule; 1: some did not; 2: it could not start.";
 
 const BOTS_HELP: &str = "\
 Every bot logs in and sends numbered messages on the reliable and on the latest lane, which the host
@@ -213,6 +224,36 @@ pub(crate) struct Relay {
     pub(crate) to: SocketAddr,
     #[command(flatten)]
     pub(crate) shaping: Shaping,
+}
+
+#[derive(Debug, Parser)]
+#[command(after_help = SIM_HELP)]
+pub(crate) struct Sim {
+    /// The seed of the first run; each further run has the next one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many runs.
+    #[arg(long, value_name = "K", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) seeds: u64,
+    /// For how long things go wrong in each, in virtual minutes.
+    #[arg(long, value_name = "M", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) minutes: u32,
+    /// What carries the sessions.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = SimTransport::Kcp)]
+    pub(crate) transport: SimTransport,
+    /// Write every event and datagram of the one run into this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SimTransport {
+    /// Links of existing KCP peers.
+    Kcp,
+    /// Frames in the clear, of which none is repeated.
+    Memory,
 }
 
 #[derive(Debug, Parser)]

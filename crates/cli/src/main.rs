@@ -16,6 +16,7 @@ mod output;
 mod relay;
 mod report;
 mod serve;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Connect(args) => connect::run(&args),
         Command::Bots(args) => bots::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Sim(args) => sim::run_all(&args),
         Command::Report(args) => report::run(&args),
     };
     outcome.unwrap_or_else(|error| {
