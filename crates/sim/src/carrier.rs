@@ -20,8 +20,9 @@ pub struct Promises {
     pub newest_arrives: bool,
     /// Nothing of a link that ended is taken for one that lives. KCP has nothing to tell by: the
     /// first datagram of a link, repeated to a host that was started anew or gave the link up, or
-    /// from another address, begins one there in whose middle the client already is; and on the sync lane a name and an
-    /// IP address are all there is. Of links that were so mixed up nothing is asked.
+    /// from another address, begins one there in whose middle the client already is; and on the
+    /// sync lane a name and an IP address are all there is. Of links that were so mixed up nothing
+    /// is asked.
     pub tells_links_apart: bool,
     /// Before a login is answered, an address gets no more bytes than it sent.
     pub never_amplifies: bool,

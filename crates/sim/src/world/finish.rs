@@ -14,8 +14,8 @@ use crate::oracle::{Oracle, Verdict, holds};
 use crate::record::{Checked, under};
 use crate::setup::name;
 
-/// Within this time after the last fault all is well, and then stays so: a session may be kept for 30 s, and its user
-/// may have been told to stay away for as long, and then waits for at most 15 s.
+/// Within this time after the last fault all is well, and then stays so: a session may be kept for
+/// 30 s, and its user may have been told to stay away for as long, and then waits for at most 15 s.
 const HEALING_TIME_MAX: Duration = Duration::from_secs(120);
 /// How often it is looked at whether all is well.
 const LOOK_GAP: Duration = Duration::from_millis(250);
