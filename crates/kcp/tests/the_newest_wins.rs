@@ -5,9 +5,9 @@ mod support;
 use std::time::Duration;
 
 use moorline_kcp::{KcpConfig, kinds};
-use moorline_link::{Control, Lane, LinkId, Outgoing, Reason, SendError, Transport};
+use moorline_link::{Control, Lane, LinkId, Outgoing, Port, Reason, SendError, Transport};
 use prost::Message;
-use support::{HOST, World, counter, host_config, millis};
+use support::{HOST, Raw, World, counter, host_config, millis};
 
 fn move_of(player: &str, tick: i64) -> Vec<u8> {
     kinds::MoveInput { player_id: player.into(), tick, turn_input: 0.5, ..Default::default() }
@@ -126,10 +126,12 @@ fn a_state_on_the_sync_lane_overtakes_none_that_went_before_on_the_reliable_one(
 }
 
 #[test]
-fn a_host_that_does_not_listen_gives_no_sync_lane_up() {
-    let mut world = World::with_clients(1, 1);
-    let (link, at_host) = world.log_in(1, "ada");
-    world.send(1, link, MOVE, &move_of("ada", 1)).expect("it is up");
+fn a_host_that_did_not_listen_gives_no_sync_lane_up() {
+    let mut world = World::with_clients(1, 2);
+    let (ada, at_host) = world.log_in(1, "ada");
+    let (bob, _) = world.log_in(2, "bob");
+    world.send(1, ada, MOVE, &move_of("ada", 1)).expect("it is up");
+    world.send(2, bob, MOVE, &move_of("bob", 1)).expect("it is up");
     world.run(millis(200));
     // Its application is slow, so nothing is read, but time goes on.
     world.send(HOST, at_host, STATE, &state_of("ada", 1)).expect("it is up");
@@ -139,6 +141,12 @@ fn a_host_that_does_not_listen_gives_no_sync_lane_up() {
         let now = world.now;
         world.host().handle_timeout(now);
     }
+    // Of all that waits for it, it reads somebody else's first.
+    let (now, bob_at) = (world.now, world.peers[2].addresses[0]);
+    world.host().handle_datagram(now, Port(0), bob_at, &Raw::PUSH.bytes());
+    world.now = now + millis(10);
+    let now = world.now;
+    world.host().handle_timeout(now);
     world.run(millis(1_000));
     assert_eq!(counter(world.host(), "kcp_sync_failed"), 0);
     assert_eq!(world.losses(HOST), []);
