@@ -27,7 +27,7 @@ pub use hello::{
     CLIENT_HELLO_LEN_MIN, COOKIE_LEN, ClientHello, HelloId, KEY_LEN, MAC_LEN, Retry, ServerHello,
     TOKEN_LEN_MAX, TokenKind, VersionList,
 };
-pub use message::{Extent, Fragment, MessageFrame, Place};
+pub use message::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
 pub use notice::Notice;
 pub use packet::{ConnectionId, Datagram, Direction, Phase, ShortHeader, TAG_LEN};
 pub use params::{Answer, ClientParams, HostParams, Limits, RESET_TOKEN_LEN, Suite};

@@ -75,10 +75,14 @@ fn emitted(frame: &Frame<'_>) -> Vec<u8> {
 fn message_frame() -> impl Strategy<Value = (MessageFrame<'static>, usize)> {
     (place(), any::<u16>(), any::<u16>(), option::of(fragment()), any::<bool>(), 0..300_usize)
         .prop_map(|(place, seq, kind, fragment, is_last, len)| {
-            let has_seq = place.is_reliable() || fragment.is_some();
+            let has_seq = place.is_numbered() || fragment.is_some();
             let extent = if is_last { Extent::ToEnd } else { Extent::Counted };
             let seq = has_seq.then_some(Seq16(seq));
-            let len = if fragment.is_some() { len.max(1) } else { len };
+            let len = match fragment {
+                Some(part) if part.index < part.last => len + Fragment::LEN_MIN,
+                Some(_) => len.max(1),
+                None => len,
+            };
             (MessageFrame { place, seq, kind, fragment, extent, payload: &[] }, len)
         })
 }
@@ -100,7 +104,6 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             emitted(&Frame::BeatAnswer { beat, server_tick: tick >> bits })
         }),
         number().prop_map(|bytes| emitted(&Frame::MaxData { bytes })),
-        (0..32_u8, number()).prop_map(|(lane, bytes)| emitted(&Frame::MaxLaneData { lane, bytes })),
         (any::<u16>(), any::<u8>(), ecn(), any::<u32>(), any::<u32>()).prop_map(
             |(largest, delay, ecn, some, more)| {
                 let (largest, delay) = (Seq16(largest), AckDelay(delay));
@@ -125,8 +128,8 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             emitted(&Frame::Extension(extension))
         }),
         (message_frame(), parts()).prop_map(|((message, len), parts)| {
-            let payload = &parts.bytes[..len.min(parts.bytes.len())];
-            let message = MessageFrame { payload, ..message };
+            let payload: Vec<u8> = parts.bytes.iter().copied().cycle().take(len).collect();
+            let message = MessageFrame { payload: &payload, ..message };
             let bytes = emitted(&Frame::Message(message));
             assert_eq!(bytes.len(), message.overhead() + payload.len());
             bytes

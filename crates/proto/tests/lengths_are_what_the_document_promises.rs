@@ -10,7 +10,7 @@ use moorline_proto::wire::{
 const PAYLOAD: &[u8] = &[0; 64];
 
 fn message(place: Place, extent: Extent, payload: &'static [u8]) -> MessageFrame<'static> {
-    let seq = place.is_reliable().then_some(Seq16(1));
+    let seq = place.is_numbered().then_some(Seq16(1));
     MessageFrame { place, seq, kind: 7, fragment: None, extent, payload }
 }
 
@@ -22,9 +22,9 @@ fn what_a_message_adds_to_its_payload() {
         ("reliable, last in its packet", message(Place::Ordered(23), Extent::ToEnd, short), 4),
         ("reliable, 64 bytes", message(Place::Ordered(0), Extent::Counted, long), 6),
         ("unordered", message(Place::Unordered, Extent::Counted, short), 5),
-        ("latest of a small key", message(Place::Latest(5), Extent::Counted, short), 4),
-        ("latest, last in its packet", message(Place::Latest(5), Extent::ToEnd, short), 3),
-        ("latest of a hash", message(Place::Latest(u64::MAX), Extent::Counted, short), 19),
+        ("latest of a small key", message(Place::Latest(5), Extent::Counted, short), 6),
+        ("latest, last in its packet", message(Place::Latest(5), Extent::ToEnd, short), 5),
+        ("latest of a hash", message(Place::Latest(u64::MAX), Extent::Counted, short), 21),
         ("unreliable", message(Place::Unreliable, Extent::Counted, short), 3),
         ("unreliable, last in its packet", message(Place::Unreliable, Extent::ToEnd, short), 2),
     ];
@@ -34,6 +34,8 @@ fn what_a_message_adds_to_its_payload() {
     let fragment = Some(Fragment { index: 3, last: 8 });
     let part = MessageFrame { fragment, ..message(Place::Ordered(0), Extent::ToEnd, PAYLOAD) };
     assert_eq!(part.overhead(), 6);
+    let latest = MessageFrame { fragment, ..message(Place::Latest(5), Extent::ToEnd, PAYLOAD) };
+    assert_eq!(latest.overhead(), 7);
     let kind = MessageFrame { kind: 300, ..message(Place::Ordered(0), Extent::ToEnd, PAYLOAD) };
     assert_eq!(kind.overhead(), 5);
 }
@@ -67,7 +69,6 @@ fn what_acknowledgements_and_other_frames_take() {
         (Frame::BeatAnswer { beat: 63, server_tick: 8_000 }, 4),
         (Frame::BeatAnswer { beat: 63, server_tick: i64::MIN }, 18),
         (Frame::MaxData { bytes: 1 << 20 }, 5),
-        (Frame::MaxLaneData { lane: 0, bytes: 1 << 20 }, 6),
         (Frame::Close(None), 1),
         (Frame::Close(Some(notice)), 8),
     ];

@@ -17,14 +17,10 @@ const PATH_RESPONSE: u8 = 0x05;
 const BEAT: u8 = 0x06;
 const BEAT_ANSWER: u8 = 0x07;
 const MAX_DATA: u8 = 0x08;
-const MAX_LANE_DATA: u8 = 0x09;
 const CLOSE: u8 = 0x0a;
 const CLOSE_NOTICE: u8 = 0x0b;
 const EXTENSION: u8 = 0x60;
 const EXTENSION_LAST: u8 = 0x7f;
-
-/// The largest lane number that a limit may name.
-const LANE_MAX: u8 = 31;
 
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +62,9 @@ pub enum Frame<'a> {
         /// The host's tick at that moment.
         server_tick: i64,
     },
-    /// How many bytes of reliable messages the sender of this takes in all, since the link began.
+    /// How much of reliable messages the sender of this takes in all, since the link began: their
+    /// bytes, and [`MESSAGE_CHARGE`](super::MESSAGE_CHARGE) for each.
     MaxData {
-        /// The sum so far.
-        bytes: u64,
-    },
-    /// The same for one lane.
-    MaxLaneData {
-        /// The lane's number, as in messages.
-        lane: u8,
         /// The sum so far.
         bytes: u64,
     },
@@ -140,10 +130,6 @@ impl<'a> Frame<'a> {
                 server_tick: unzigzag(reader.wide()?),
             },
             MAX_DATA => Self::MaxData { bytes: reader.varint()? },
-            MAX_LANE_DATA => match reader.u8()? {
-                lane @ 0..=LANE_MAX => Self::MaxLaneData { lane, bytes: reader.varint()? },
-                _ => return Err(WireError::OutOfRange),
-            },
             CLOSE => Self::Close(None),
             CLOSE_NOTICE => Self::Close(Some(Notice::parse(reader)?)),
             kind @ EXTENSION..=EXTENSION_LAST => {
@@ -176,7 +162,6 @@ impl<'a> Frame<'a> {
                 varint_len(u64::from(*beat)).saturating_add(wide_len(zigzag(*server_tick)))
             }
             Self::MaxData { bytes } => varint_len(*bytes),
-            Self::MaxLaneData { bytes, .. } => varint_len(*bytes).saturating_add(1),
             Self::Close(Some(notice)) => notice.len(),
             Self::Extension(extension) => block_len(extension.body),
         };
@@ -228,11 +213,6 @@ impl<'a> Frame<'a> {
             }
             Self::MaxData { bytes } => {
                 out.push(MAX_DATA);
-                put_varint(out, *bytes);
-            }
-            Self::MaxLaneData { lane, bytes } => {
-                assert!(*lane <= LANE_MAX, "there is no lane {lane}");
-                out.extend_from_slice(&[MAX_LANE_DATA, *lane]);
                 put_varint(out, *bytes);
             }
             Self::Close(None) => out.push(CLOSE),

@@ -14,6 +14,10 @@ const UNORDERED: u8 = 25;
 const LATEST: u8 = 26;
 const UNRELIABLE: u8 = 27;
 
+/// What a message counts for beside its bytes where reliable messages are limited, so that small
+/// ones are not free.
+pub const MESSAGE_CHARGE: u64 = 32;
+
 /// Where a message belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -25,7 +29,7 @@ pub enum Place {
     Control,
     /// Reliable, delivered as it comes.
     Unordered,
-    /// The latest of this key. Of two, the one in the packet of the larger number is later.
+    /// The latest of this key. Of two, the one with the larger sequence number is later.
     Latest(u64),
     /// Once or never.
     Unreliable,
@@ -35,9 +39,14 @@ impl Place {
     /// How many ordered channels there are.
     pub const CHANNELS: u8 = 24;
 
-    /// Whether it is sent again until it is acknowledged, and so has a sequence number.
+    /// Whether it is sent again until it is acknowledged.
     pub const fn is_reliable(self) -> bool {
         matches!(self, Self::Ordered(_) | Self::Control | Self::Unordered)
+    }
+
+    /// Whether whole messages have a sequence number, and not only parts of messages.
+    pub const fn is_numbered(self) -> bool {
+        !matches!(self, Self::Unreliable)
     }
 
     pub(super) const fn number(self) -> u8 {
@@ -63,17 +72,19 @@ pub struct Fragment {
 impl Fragment {
     /// The most parts of a message.
     pub const COUNT_MAX: u16 = 1_024;
+    /// The shortest that a part may be which is not the last.
+    pub const LEN_MIN: usize = 512;
 }
 
 /// A message or a part of one.
 ///
-/// All parts of a message but the last have equal lengths, and all repeat its kind and key.
+/// All parts of a message but the last have equal lengths, of at least [`Fragment::LEN_MIN`], and
+/// all repeat its kind and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageFrame<'a> {
     /// Where it belongs.
     pub place: Place,
-    /// Which message of its place it is. Parts have one on every lane; whole messages only on
-    /// reliable ones.
+    /// Which message of its lane it is. Only a whole unreliable message has none.
     pub seq: Option<Seq16>,
     /// The application's number for what the payload is.
     pub kind: u16,
@@ -98,7 +109,7 @@ impl<'a> MessageFrame<'a> {
     pub(super) fn parse(reader: &mut Reader<'a>) -> Result<Self, WireError> {
         let first = reader.u8()?;
         let lane = first & LANE_MASK;
-        let has_seq = lane <= UNORDERED || first & FRAGMENT != 0;
+        let has_seq = lane <= LATEST || first & FRAGMENT != 0;
         let seq = if has_seq { Some(Seq16(reader.u16()?)) } else { None };
         let place = match lane {
             0..Place::CHANNELS => Place::Ordered(lane),
@@ -115,7 +126,12 @@ impl<'a> MessageFrame<'a> {
         } else {
             (Extent::ToEnd, reader.rest())
         };
-        if fragment.is_some() && payload.is_empty() {
+        let len_min = match fragment {
+            Some(fragment) if fragment.index < fragment.last => Fragment::LEN_MIN,
+            Some(_) => 1,
+            None => 0,
+        };
+        if payload.len() < len_min {
             return Err(WireError::OutOfRange);
         }
         Ok(Self { place, seq, kind, fragment, extent, payload })
@@ -154,8 +170,8 @@ impl<'a> MessageFrame<'a> {
     /// When the channel or the fragment is out of range, or a sequence number is missing or too
     /// much: the caller's mistake.
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
-        let has_seq = self.place.is_reliable() || self.fragment.is_some();
-        assert!(self.seq.is_some() == has_seq, "reliable messages and parts have a number");
+        let has_seq = self.place.is_numbered() || self.fragment.is_some();
+        assert!(self.seq.is_some() == has_seq, "all but whole unreliable messages have a number");
         if let Place::Ordered(channel) = self.place {
             assert!(channel < Place::CHANNELS, "there is no channel {channel}");
         }
@@ -173,7 +189,8 @@ impl<'a> MessageFrame<'a> {
         }
         put_varint(out, self.kind.into());
         if let Some(fragment) = self.fragment {
-            assert!(!self.payload.is_empty(), "a part of a message has bytes");
+            let len_min = if fragment.index < fragment.last { Fragment::LEN_MIN } else { 1 };
+            assert!(self.payload.len() >= len_min, "a part of a message is not that short");
             fragment.emit(out);
         }
         if self.extent == Extent::Counted {
