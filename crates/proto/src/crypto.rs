@@ -5,6 +5,7 @@
 //! bytes of a stranger takes `&self` and gives a [`Verdict`] or an error: nothing changes before
 //! it is known who sent them.
 
+mod entropy;
 mod gate;
 mod hash;
 mod host_key;
@@ -14,6 +15,7 @@ mod packet_keys;
 use std::error::Error;
 use std::fmt;
 
+pub use entropy::Entropy;
 pub use gate::{CookieKeys, Precheck, ResetKey, is_reset};
 pub use hash::Secret;
 pub use host_key::{HostKey, HostKeyError, HostPublicKey};

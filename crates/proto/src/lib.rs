@@ -17,6 +17,8 @@
 //! nothing changes before a tag verifies: what judges a packet takes `&self`.
 
 pub mod crypto;
+pub mod lanes;
+pub mod link;
 pub mod recovery;
 pub mod seq;
 pub mod wire;

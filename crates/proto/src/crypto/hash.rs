@@ -44,11 +44,13 @@ pub(super) enum Purpose {
     Cookie,
     CookieRotation,
     Reset,
+    Entropy,
+    EntropyNext,
 }
 
 impl Purpose {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::ToHost,
         Self::ToClient,
         Self::PacketKey,
@@ -60,6 +62,8 @@ impl Purpose {
         Self::Cookie,
         Self::CookieRotation,
         Self::Reset,
+        Self::Entropy,
+        Self::EntropyNext,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -75,6 +79,8 @@ impl Purpose {
             Self::Cookie => b"moorline 1 cookie",
             Self::CookieRotation => b"moorline 1 cookie rotation",
             Self::Reset => b"moorline 1 reset",
+            Self::Entropy => b"moorline 1 entropy",
+            Self::EntropyNext => b"moorline 1 entropy next",
         }
     }
 }

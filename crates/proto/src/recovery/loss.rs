@@ -129,6 +129,11 @@ impl Loss {
         }
     }
 
+    /// The largest number that was acknowledged.
+    pub const fn largest_acked(&self) -> Option<u64> {
+        self.acked_end.checked_sub(1)
+    }
+
     /// How many later numbers were acknowledged than `number`, or lie in between.
     pub const fn overtaken_by(&self, number: u64) -> u64 {
         self.acked_end.saturating_sub(number).saturating_sub(1)

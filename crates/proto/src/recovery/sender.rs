@@ -416,6 +416,11 @@ impl Sender {
         self.set_rate();
     }
 
+    /// The largest number that the peer acknowledged.
+    pub fn largest_acked(&self) -> Option<PacketNumber> {
+        self.loss.largest_acked().and_then(PacketNumber::new)
+    }
+
     /// Round trips of this path.
     pub const fn rtt(&self) -> &Rtt {
         &self.rtt

@@ -49,7 +49,8 @@ impl Place {
         !matches!(self, Self::Unreliable)
     }
 
-    pub(super) const fn number(self) -> u8 {
+    /// Its lane's number on the wire.
+    pub const fn number(self) -> u8 {
         match self {
             Self::Ordered(channel) => channel,
             Self::Control => CONTROL,
@@ -137,6 +138,11 @@ impl<'a> MessageFrame<'a> {
         Ok(Self { place, seq, kind, fragment, extent, payload })
     }
 
+    /// Changes the first byte of a frame that was written with its length: it ends with the packet.
+    pub const fn end_with_packet(first: &mut u8) {
+        *first |= TO_END;
+    }
+
     /// How many bytes it adds to its payload.
     pub const fn overhead(&self) -> usize {
         let seq = if self.seq.is_some() { 2 } else { 0 };
@@ -162,8 +168,14 @@ impl<'a> MessageFrame<'a> {
             .saturating_add(1)
     }
 
-    pub(super) const fn len(&self) -> usize {
+    /// Its length in bytes.
+    pub const fn len(&self) -> usize {
         self.overhead().saturating_add(self.payload.len())
+    }
+
+    /// Never: there is a first byte.
+    pub const fn is_empty(&self) -> bool {
+        false
     }
 
     /// # Panics

@@ -1,0 +1,41 @@
+//! Lanes: from messages to frames and back, in the order and as often as each lane promises.
+//!
+//! Nothing here knows packets or time-outs: the sending side says what is to be sent next and is
+//! told what arrived, the receiving side takes frames and gives messages. Both outlive a link.
+//!
+//! * [`tag`]: how a part of a message is named while it is on its way.
+//! * [`outbox`]: what waits to be sent or acknowledged.
+//! * [`assembly`]: a message of which some parts arrived.
+//! * [`inbox`]: what arrived and what may still come.
+
+pub mod assembly;
+pub mod inbox;
+pub mod outbox;
+pub mod tag;
+
+mod latest_in;
+mod latest_out;
+mod reliable_in;
+mod reliable_out;
+mod unreliable;
+
+use std::fmt;
+
+pub use inbox::{Inbox, InboxStats, Received};
+pub use outbox::{Outbox, OutboxConfig, OutboxStats, Push};
+pub use tag::Tag;
+
+/// How far above the least message of a reliable lane that did not arrive another may be.
+pub const SPAN_MAX: u64 = 1 << 14;
+/// The longest message of a lane that is not reliable, in bytes.
+pub const SYNC_LEN_MAX: usize = 64 * 1_024;
+
+/// What no honest peer sends: the link must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation(pub &'static str);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}

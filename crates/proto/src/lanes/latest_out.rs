@@ -1,0 +1,196 @@
+//! The newest value of each key that was not sent, or is not known to have arrived.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use moorline_link::Time;
+
+use super::Tag;
+use super::reliable_out::{Done, MESSAGE_COST};
+use crate::seq::Seq16;
+use crate::wire::{Extent, Fragment, MessageFrame, Place};
+
+/// A value that was sent so many messages of the lane ago takes a new number when it is sent again.
+const AGE_MAX: u64 = 1 << 13;
+
+/// A value that a newer one replaces.
+#[derive(Debug)]
+struct Value {
+    kind: u16,
+    payload: Box<[u8]>,
+    notice: Option<u64>,
+    queued_at: Time,
+    /// None while it waits.
+    sent: Option<Sent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    seq: u64,
+    part_len: u32,
+    parts_sent: u16,
+    /// How many first copies of parts arrived; values of a thousand parts are no sync traffic, so
+    /// they are told apart by a mask.
+    acked: u128,
+}
+
+/// The values of the latest lane.
+#[derive(Debug, Default)]
+pub(super) struct LatestOut {
+    values: BTreeMap<u64, Value>,
+    /// Keys with a value that was not sent whole, in the order in which they began to wait.
+    waiting: VecDeque<u64>,
+    /// The keys of the values that are on their way, by number.
+    on_way: BTreeMap<u64, u64>,
+    next: u64,
+}
+
+/// What became of a value when a newer one came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    /// What it took here.
+    pub(super) cost: usize,
+    /// Whether it was never sent.
+    pub(super) is_unsent: bool,
+}
+
+impl LatestOut {
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn holds(&self, key: u64) -> bool {
+        self.values.contains_key(&key)
+    }
+
+    pub(super) fn push(
+        &mut self,
+        now: Time,
+        (key, kind): (u64, u16),
+        payload: &[u8],
+        notice: Option<u64>,
+    ) -> Option<Replaced> {
+        let before = self.values.get(&key);
+        let sent = before.and_then(|value| value.sent);
+        let waits = before.is_some_and(|value| value.is_waiting());
+        let replaced =
+            before.map(|value| Replaced { cost: value.cost(), is_unsent: value.sent.is_none() });
+        if let Some(sent) = sent {
+            self.on_way.remove(&sent.seq);
+        }
+        if !waits {
+            self.waiting.push_back(key);
+        }
+        let value = Value { kind, payload: payload.into(), notice, queued_at: now, sent: None };
+        self.values.insert(key, value);
+        replaced
+    }
+
+    /// The part to send next: that of the key that waits longest.
+    pub(super) fn next(&self) -> Option<Tag> {
+        let value = self.values.get(self.waiting.front()?)?;
+        let (seq, index) = value.sent.map_or((self.next, 0), |sent| (sent.seq, sent.parts_sent));
+        Some(Tag { lane: Place::Latest(0).number(), split: 0, index, seq })
+    }
+
+    /// Gives the waiting value its number, if it has none, and the frame of its next part.
+    pub(super) fn begin(&mut self, tag: Tag, part_len: usize) -> Option<MessageFrame<'_>> {
+        let key = *self.waiting.front()?;
+        let value = self.values.get_mut(&key)?;
+        if value.sent.is_none() {
+            let part_len = part_len as u32;
+            value.sent = Some(Sent { seq: tag.seq, part_len, parts_sent: 0, acked: 0 });
+            self.on_way.insert(tag.seq, key);
+            self.next = self.next.max(tag.seq + 1);
+        }
+        self.frame(tag)
+    }
+
+    /// As [`ReliableOut::on_first_sent`](super::reliable_out::ReliableOut::on_first_sent).
+    pub(super) fn on_first_sent(&mut self, tag: Tag) -> Option<Time> {
+        let key = self.on_way.get(&tag.seq)?;
+        let value = self.values.get_mut(key)?;
+        let sent = value.sent.as_mut()?;
+        sent.parts_sent += 1;
+        if !value.is_waiting() {
+            self.waiting.pop_front();
+        }
+        (tag.index == 0).then_some(value.queued_at)
+    }
+
+    /// The frame of a part, unless it arrived or a newer value came.
+    pub(super) fn frame(&self, tag: Tag) -> Option<MessageFrame<'_>> {
+        let key = *self.on_way.get(&tag.seq)?;
+        let value = self.values.get(&key)?;
+        let sent = value.sent.filter(|sent| sent.acked & mask(tag.index) == 0)?;
+        let last = value.parts().saturating_sub(1);
+        let fragment = (last > 0).then_some(Fragment { index: tag.index, last });
+        let start = usize::from(tag.index) * sent.part_len as usize;
+        let end = (start + sent.part_len as usize).min(value.payload.len());
+        Some(MessageFrame {
+            place: Place::Latest(key),
+            seq: Some(Seq16::of(tag.seq)),
+            kind: value.kind,
+            fragment,
+            extent: Extent::Counted,
+            payload: value.payload.get(start..end)?,
+        })
+    }
+
+    /// Tells that a part arrived; the value if it was its last one.
+    pub(super) fn on_acked(&mut self, tag: Tag) -> Option<Done> {
+        let key = *self.on_way.get(&tag.seq)?;
+        let value = self.values.get_mut(&key)?;
+        let parts = value.parts();
+        let sent = value.sent.as_mut()?;
+        sent.acked |= mask(tag.index);
+        if sent.acked.count_ones() < parts.into() {
+            return None;
+        }
+        let done = Done { cost: value.cost(), notice: value.notice };
+        self.on_way.remove(&tag.seq);
+        self.values.remove(&key);
+        Some(done)
+    }
+
+    /// A value that was sent long ago, or in parts that are too long now, waits once more, under a
+    /// new number, when a part of it was lost. Whether it does.
+    pub(super) fn begin_anew(&mut self, tag: Tag, part_len: usize) -> bool {
+        let Some(key) = self.on_way.get(&tag.seq).copied() else { return false };
+        let Some(value) = self.values.get_mut(&key) else { return false };
+        let is_long = value.sent.is_some_and(|sent| sent.part_len as usize > part_len)
+            && value.payload.len() > part_len;
+        let is_old = self.next - tag.seq > AGE_MAX;
+        if !is_long && !is_old {
+            return false;
+        }
+        if !value.is_waiting() {
+            self.waiting.push_back(key);
+        }
+        value.sent = None;
+        self.on_way.remove(&tag.seq);
+        true
+    }
+}
+
+impl Value {
+    const fn cost(&self) -> usize {
+        self.payload.len() + MESSAGE_COST
+    }
+
+    fn parts(&self) -> u16 {
+        let len = self.sent.map_or(0, |sent| sent.part_len as usize);
+        if len == 0 { 1 } else { self.payload.len().div_ceil(len).max(1) as u16 }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.sent.is_none_or(|sent| sent.parts_sent < self.parts())
+    }
+}
+
+const fn mask(index: u16) -> u128 {
+    1 << (index % 128)
+}

@@ -1,0 +1,390 @@
+//! What waits to be sent or acknowledged, on all lanes of one link.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use moorline_link::{Lane, SendError, Time};
+
+use super::latest_out::LatestOut;
+use super::reliable_out::{Done, MESSAGE_COST, ReliableOut};
+use super::unreliable::UnreliableOut;
+use super::{SYNC_LEN_MAX, Tag};
+use crate::recovery::estimate::Urgency;
+use crate::wire::{Fragment, MESSAGE_CHARGE, MessageFrame, Place, WIDE_LEN_MAX};
+
+/// The longest message of a reliable lane, in bytes: as many parts as there may be of the shortest
+/// that a path makes.
+pub const MESSAGE_LEN_MAX: usize = 1_024 * Fragment::COUNT_MAX as usize;
+/// How many keys the latest lane may hold values of.
+const KEYS_MAX: usize = super::latest_in::KEYS_MAX;
+/// What the sync lanes may send before bulk that waits has its turn, and how much they may then
+/// send for each byte of bulk.
+const SYNC_CREDIT_MAX: i64 = 64 * 1_024;
+const SYNC_SHARE: i64 = 3;
+
+/// How much an outbox may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxConfig {
+    /// Bytes of messages that wait or are not acknowledged, with some for each.
+    pub bytes_max: usize,
+    /// What the peer takes to begin with.
+    pub limit: u64,
+    /// The longest payload of a part that fits into any packet of the path, whatever its lane.
+    /// At least [`Fragment::LEN_MIN`] and [`WIDE_LEN_MAX`].
+    pub part_len: usize,
+}
+
+/// A message to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Push<'a> {
+    /// Where it belongs.
+    pub place: Place,
+    /// What it is.
+    pub kind: u16,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// What to tell when it arrived, if anything. Of no effect on the unreliable lane.
+    pub notice: Option<u64>,
+}
+
+/// What may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// What cannot wait: all but bulk.
+    Interactive,
+}
+
+/// How long messages of one lane waited before they were sent for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueTime {
+    /// How many messages.
+    pub messages: u64,
+    /// All their times together.
+    pub total: Duration,
+    /// The longest of them.
+    pub longest: Duration,
+}
+
+/// What was counted of sending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStats {
+    /// Queue times of each lane, in the order of [`Lane::ALL`].
+    pub queue_times: [QueueTime; Lane::ALL.len()],
+    /// Values of the latest lane that were replaced before they were sent.
+    pub replaced: u64,
+    /// Unreliable messages that waited for too long, or made room for newer ones.
+    pub shed: u64,
+}
+
+/// The sending side of all lanes.
+#[derive(Debug)]
+pub struct Outbox {
+    config: OutboxConfig,
+    /// What the peer took to begin with, which is what it takes at once.
+    window: u64,
+    reliable: Vec<ReliableOut>,
+    latest: Option<Box<LatestOut>>,
+    unreliable: Option<Box<UnreliableOut>>,
+    /// What all that is held takes.
+    bytes: usize,
+    /// What counts of all that was begun on reliable lanes.
+    charged: u64,
+    /// Which reliable lane has the next turn.
+    turn: usize,
+    sync_credit: i64,
+    arrived: VecDeque<u64>,
+    stats: OutboxStats,
+}
+
+impl Outbox {
+    /// Nothing to send.
+    pub const fn new(config: OutboxConfig) -> Self {
+        Self {
+            config,
+            window: config.limit,
+            reliable: Vec::new(),
+            latest: None,
+            unreliable: None,
+            bytes: 0,
+            charged: 0,
+            turn: 0,
+            sync_credit: SYNC_CREDIT_MAX,
+            arrived: VecDeque::new(),
+            stats: OutboxStats {
+                queue_times: [QueueTime {
+                    messages: 0,
+                    total: Duration::ZERO,
+                    longest: Duration::ZERO,
+                }; Lane::ALL.len()],
+                replaced: 0,
+                shed: 0,
+            },
+        }
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// When it is too long, or there is no room for it.
+    pub fn push(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
+        let Push { place, kind, payload, notice } = message;
+        let len = payload.len();
+        let len_max = self.len_max(place);
+        if len > len_max {
+            return Err(SendError::TooLarge { len, len_max });
+        }
+        let cost = len + MESSAGE_COST;
+        let has_room = self.bytes + cost <= self.config.bytes_max;
+        match place {
+            Place::Unreliable => {
+                let lane = self.unreliable.get_or_insert_default();
+                lane.push(now, kind, payload);
+                return Ok(());
+            }
+            Place::Latest(key) => {
+                let lane = self.latest.get_or_insert_default();
+                let has_room = has_room && lane.len() < KEYS_MAX || lane.holds(key);
+                if !has_room {
+                    return Err(SendError::Full);
+                }
+                if let Some(replaced) = lane.push(now, (key, kind), payload, notice) {
+                    self.bytes -= replaced.cost;
+                    self.stats.replaced += u64::from(replaced.is_unsent);
+                }
+            }
+            Place::Ordered(_) | Place::Control | Place::Unordered => {
+                if !has_room {
+                    return Err(SendError::Full);
+                }
+                let at = self.lane_at(place).unwrap_or_else(|| {
+                    self.reliable.push(ReliableOut::new(place));
+                    self.reliable.len() - 1
+                });
+                self.reliable[at].push(now, kind, payload, notice);
+            }
+        }
+        self.bytes += cost;
+        Ok(())
+    }
+
+    /// The longest message that a lane carries. A reliable one must fit into what the peer takes
+    /// at once.
+    pub fn len_max(&self, place: Place) -> usize {
+        if !place.is_reliable() {
+            return SYNC_LEN_MAX;
+        }
+        let at_once = self.window.saturating_sub(MESSAGE_CHARGE);
+        MESSAGE_LEN_MAX.min(usize::try_from(at_once).unwrap_or(usize::MAX))
+    }
+
+    fn lane_at(&self, place: Place) -> Option<usize> {
+        self.reliable.iter().position(|lane| lane.place() == place)
+    }
+
+    /// Drops what waited for too long where that is allowed.
+    pub fn expire(&mut self, now: Time) {
+        if let Some(lane) = &mut self.unreliable {
+            lane.expire(now);
+        }
+    }
+
+    /// Whether anything waits to be sent for the first time.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting_len() > 0
+    }
+
+    /// How many messages wait to be sent for the first time.
+    pub fn waiting_len(&self) -> usize {
+        let reliable: usize = self.reliable.iter().map(ReliableOut::waiting_len).sum();
+        let latest = self.latest.as_ref().map_or(0, |lane| lane.waiting_len());
+        let unreliable = self.unreliable.as_ref().map_or(0, |lane| lane.waiting_len());
+        reliable + latest + unreliable
+    }
+
+    /// Whether all that was sent reliably arrived.
+    pub fn is_settled(&self) -> bool {
+        self.reliable.iter().all(ReliableOut::is_empty)
+    }
+
+    /// How many messages of reliable lanes are not known to have arrived.
+    pub fn unsettled_len(&self) -> usize {
+        self.reliable.iter().map(ReliableOut::len).sum()
+    }
+
+    /// The part that should be sent next for the first time and fits into `room`, if one waits:
+    /// control before small reliable messages, before the sync lanes, before bulk.
+    pub fn next(&mut self, room: usize, scope: Scope) -> Option<(Tag, Urgency)> {
+        let control = self.lane_at(Place::Control);
+        if let Some(found) = control.and_then(|at| self.next_of(at, room)) {
+            return Some((found, Urgency::Critical));
+        }
+        if let Some(found) = self.next_reliable(room, false) {
+            return Some((found, Urgency::Interactive));
+        }
+        let bulk_first = self.sync_credit < 0 && scope == Scope::All;
+        if bulk_first && let Some(found) = self.next_reliable(room, true) {
+            return Some((found, Urgency::Bulk));
+        }
+        if let Some(found) = self.next_sync(room) {
+            return Some((found, Urgency::Bulk));
+        }
+        let bulk = if scope == Scope::All { self.next_reliable(room, true) } else { None };
+        bulk.map(|found| (found, Urgency::Bulk))
+    }
+
+    /// The next part of one reliable lane, which is begun by it.
+    fn next_of(&mut self, at: usize, room: usize) -> Option<Tag> {
+        let part_len = self.config.part_len;
+        let lane = self.reliable.get_mut(at)?;
+        let next = lane.next(part_len)?;
+        if self.charged + next.charge > self.config.limit {
+            return None;
+        }
+        let len = lane.begin(next.tag, part_len)?.len();
+        self.charged += next.charge;
+        (len <= room).then_some(next.tag)
+    }
+
+    fn next_reliable(&mut self, room: usize, is_bulk: bool) -> Option<Tag> {
+        let count = self.reliable.len();
+        for step in 0..count {
+            let at = (self.turn + step) % count;
+            let lane = self.reliable.get(at)?;
+            let is_asked = lane.place() != Place::Control && lane.is_waiting();
+            if is_asked
+                && lane.is_bulk() == is_bulk
+                && let Some(found) = self.next_of(at, room)
+            {
+                self.turn = at + 1;
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    fn next_sync(&mut self, room: usize) -> Option<Tag> {
+        let part_len = self.config.part_len;
+        let latest = self.latest.as_mut().and_then(|lane| {
+            let tag = lane.next()?;
+            lane.begin(tag, part_len - WIDE_LEN_MAX).filter(|frame| frame.len() <= room)?;
+            Some(tag)
+        });
+        latest.or_else(|| {
+            let lane = self.unreliable.as_mut()?;
+            let tag = lane.next()?;
+            lane.begin(tag, part_len).filter(|frame| frame.len() <= room)?;
+            Some(tag)
+        })
+    }
+
+    /// The frame of a part that [`next`](Self::next) just gave, to be sent for the first time.
+    pub fn first_frame(&mut self, tag: Tag) -> Option<MessageFrame<'_>> {
+        if tag.lane == Place::Unreliable.number() {
+            let part_len = self.config.part_len;
+            return self.unreliable.as_mut()?.begin(tag, part_len);
+        }
+        self.frame(tag)
+    }
+
+    /// The frame of a part that was sent, to be sent again; none if that is of no use any more.
+    pub fn frame(&self, tag: Tag) -> Option<MessageFrame<'_>> {
+        if tag.lane == Place::Latest(0).number() {
+            return self.latest.as_ref()?.frame(tag);
+        }
+        self.lane_of(tag)?.frame(tag)
+    }
+
+    fn lane_of(&self, tag: Tag) -> Option<&ReliableOut> {
+        self.reliable.iter().find(|lane| lane.place().number() == tag.lane)
+    }
+
+    /// Tells that a part left for the first time, `len` bytes long with everything around it.
+    pub fn on_first_sent(&mut self, now: Time, tag: Tag, len: usize) {
+        let is_bulk_waiting = self.reliable.iter().any(ReliableOut::is_bulk);
+        let len = i64::try_from(len).unwrap_or(0);
+        let (lane, queued_at) = if tag.lane == Place::Latest(0).number() {
+            (Lane::Latest, self.latest.as_mut().and_then(|lane| lane.on_first_sent(tag)))
+        } else if tag.lane == Place::Unreliable.number() {
+            (Lane::Unreliable, self.unreliable.as_mut().and_then(|lane| lane.on_first_sent(tag)))
+        } else {
+            let at = self.reliable.iter().position(|lane| lane.place().number() == tag.lane);
+            let is_unordered = tag.lane == Place::Unordered.number();
+            let lane = if is_unordered { Lane::ReliableUnordered } else { Lane::ReliableOrdered };
+            (lane, at.and_then(|at| self.reliable[at].on_first_sent(tag)))
+        };
+        if lane.is_reliable() {
+            self.sync_credit = (self.sync_credit + SYNC_SHARE * len).min(SYNC_CREDIT_MAX);
+        } else if is_bulk_waiting {
+            self.sync_credit -= len;
+        }
+        if let Some(queued_at) = queued_at {
+            self.stats.queue_times[lane as usize].add(now.since(queued_at));
+        }
+    }
+
+    /// Whether a part that was lost is to be sent again as it is; otherwise forget it.
+    pub fn on_lost(&mut self, tag: Tag) -> bool {
+        let part_len = self.config.part_len;
+        if tag.lane == Place::Latest(0).number()
+            && let Some(lane) = &mut self.latest
+            && lane.begin_anew(tag, part_len - WIDE_LEN_MAX)
+        {
+            return false;
+        }
+        self.frame(tag).is_some()
+    }
+
+    /// Tells that a part arrived.
+    pub fn on_acked(&mut self, tag: Tag) {
+        let done = if tag.lane == Place::Latest(0).number() {
+            self.latest.as_mut().and_then(|lane| lane.on_acked(tag))
+        } else {
+            let mut lanes = self.reliable.iter_mut();
+            let lane = lanes.find(|lane| lane.place().number() == tag.lane);
+            lane.and_then(|lane| lane.on_acked(tag))
+        };
+        if let Some(Done { cost, notice }) = done {
+            self.bytes -= cost;
+            self.arrived.extend(notice);
+        }
+    }
+
+    /// The notice of a message that arrived.
+    pub fn poll_arrived(&mut self) -> Option<u64> {
+        self.arrived.pop_front()
+    }
+
+    /// The peer takes so much in all; less than before says nothing.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.config.limit = self.config.limit.max(limit);
+    }
+
+    /// Parts may be so long now. If that is less than before, what was split longer is split anew.
+    pub fn set_part_len(&mut self, part_len: usize) {
+        if part_len < self.config.part_len {
+            self.reliable.iter_mut().for_each(|lane| lane.split_anew(part_len));
+        }
+        self.config.part_len = part_len;
+    }
+
+    /// Bytes that are held, with some for each message.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> OutboxStats {
+        let shed = self.unreliable.as_ref().map_or(0, |lane| lane.dropped);
+        OutboxStats { shed, ..self.stats }
+    }
+}
+
+impl QueueTime {
+    fn add(&mut self, time: Duration) {
+        self.messages += 1;
+        self.total = self.total.saturating_add(time);
+        self.longest = self.longest.max(time);
+    }
+}

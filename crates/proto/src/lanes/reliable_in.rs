@@ -1,0 +1,239 @@
+//! What arrived of one reliable lane and waits for something before it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::assembly::{Added, Assembly};
+use super::{SPAN_MAX, Violation};
+use crate::seq::Seq16;
+use crate::wire::{MESSAGE_CHARGE, MessageFrame};
+
+/// What a frame of a reliable lane did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// What it counts for against the limit of data.
+    pub(super) charge: u64,
+    /// What no longer counts, as parts of an older split were dropped.
+    pub(super) refund: u64,
+    /// Whether it was known already.
+    pub(super) is_known: bool,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+enum Waiting {
+    Whole { kind: u16, payload: Vec<u8> },
+    Partial(Assembly),
+}
+
+/// A lane whose messages wait for those before them.
+#[derive(Debug, Default)]
+pub(super) struct OrderedIn {
+    /// The least number that was not delivered.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+impl OrderedIn {
+    /// Takes a frame in; messages that are due are appended to `out`.
+    pub(super) fn on_frame(
+        &mut self,
+        seq: Seq16,
+        frame: &MessageFrame<'_>,
+        out: &mut VecDeque<(u16, Vec<u8>)>,
+    ) -> Result<Taken, Violation> {
+        let seq = complete(seq, self.next)?;
+        let known = Taken { is_known: true, ..Taken::default() };
+        if seq < self.next {
+            return Ok(known);
+        }
+        let Some(fragment) = frame.fragment else {
+            let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
+            let payload = frame.payload.to_vec();
+            if seq == self.next && self.waiting.is_empty() {
+                self.next += 1;
+                out.push_back((frame.kind, payload));
+            } else if self.waiting.contains_key(&seq) {
+                return Ok(known);
+            } else {
+                self.waiting.insert(seq, Waiting::Whole { kind: frame.kind, payload });
+                self.release(out);
+            }
+            return Ok(Taken { charge, ..Taken::default() });
+        };
+        let mut taken = Taken::default();
+        let waiting = self.waiting.entry(seq).or_insert_with(|| {
+            taken.charge = MESSAGE_CHARGE;
+            Waiting::Partial(Assembly::new(frame.kind, fragment.last))
+        });
+        let Waiting::Partial(assembly) = waiting else { return Ok(known) };
+        match assembly.add(frame.kind, fragment, frame.payload)? {
+            Added::Known => return Ok(known),
+            Added::New { dropped } => {
+                taken.charge += frame.payload.len() as u64;
+                taken.refund = dropped as u64;
+            }
+        }
+        if let Some(payload) = assembly.whole() {
+            *waiting = Waiting::Whole { kind: frame.kind, payload };
+            self.release(out);
+        }
+        Ok(taken)
+    }
+
+    /// Gives out what waits for nothing any more.
+    fn release(&mut self, out: &mut VecDeque<(u16, Vec<u8>)>) {
+        while let Some(first) = self.waiting.first_entry() {
+            if *first.key() != self.next || matches!(first.get(), Waiting::Partial(_)) {
+                return;
+            }
+            if let Waiting::Whole { kind, payload } = first.remove() {
+                out.push_back((kind, payload));
+            }
+            self.next += 1;
+        }
+    }
+
+    /// How many messages wait for an earlier one, or for their other parts.
+    pub(super) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+/// The lane whose messages wait for nobody, and are yet taken once.
+#[derive(Debug, Default)]
+pub(super) struct UnorderedIn {
+    /// The least number that was not received.
+    floor: u64,
+    /// From the floor on, which were received: bit 0 of the first word is the floor's word's first.
+    received: VecDeque<u64>,
+    partial: BTreeMap<u64, Assembly>,
+}
+
+impl UnorderedIn {
+    pub(super) fn on_frame(
+        &mut self,
+        seq: Seq16,
+        frame: &MessageFrame<'_>,
+        out: &mut VecDeque<(u16, Vec<u8>)>,
+    ) -> Result<Taken, Violation> {
+        let seq = complete(seq, self.floor)?;
+        let known = Taken { is_known: true, ..Taken::default() };
+        if seq < self.floor || self.has(seq) {
+            return Ok(known);
+        }
+        let Some(fragment) = frame.fragment else {
+            self.mark(seq);
+            out.push_back((frame.kind, frame.payload.to_vec()));
+            let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
+            return Ok(Taken { charge, ..Taken::default() });
+        };
+        let mut taken = Taken::default();
+        let assembly = self.partial.entry(seq).or_insert_with(|| {
+            taken.charge = MESSAGE_CHARGE;
+            Assembly::new(frame.kind, fragment.last)
+        });
+        match assembly.add(frame.kind, fragment, frame.payload)? {
+            Added::Known => return Ok(known),
+            Added::New { dropped } => {
+                taken.charge += frame.payload.len() as u64;
+                taken.refund = dropped as u64;
+            }
+        }
+        if let Some(whole) = assembly.whole() {
+            self.partial.remove(&seq);
+            self.mark(seq);
+            out.push_back((frame.kind, whole));
+        }
+        Ok(taken)
+    }
+
+    /// The first number that the bits stand for: the floor without its last six bits.
+    const fn base(&self) -> u64 {
+        self.floor & !63
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        let at = seq - self.base();
+        let word = self.received.get((at / 64) as usize).copied().unwrap_or(0);
+        word & (1 << (at % 64)) != 0
+    }
+
+    fn mark(&mut self, seq: u64) {
+        let at = seq - self.base();
+        let word = (at / 64) as usize;
+        if self.received.len() <= word {
+            self.received.resize(word + 1, 0);
+        }
+        self.received[word] |= 1 << (at % 64);
+        while self.has(self.floor) {
+            self.floor += 1;
+            if self.floor.is_multiple_of(64) {
+                self.received.pop_front();
+            }
+        }
+    }
+
+    pub(super) fn waiting_len(&self) -> usize {
+        self.partial.len()
+    }
+}
+
+/// The sequence number that ends in these bits, if an honest sender can mean one.
+fn complete(seq: Seq16, next: u64) -> Result<u64, Violation> {
+    let seq = seq.expand(next).ok_or(Violation("a sequence number is beyond the last"))?;
+    if seq >= next + SPAN_MAX {
+        return Err(Violation("a message is too far ahead of its lane"));
+    }
+    Ok(seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use moorline_link::rng::Rng;
+
+    use super::*;
+    use crate::wire::{Extent, Place};
+
+    fn frame(payload: &[u8]) -> MessageFrame<'_> {
+        let (place, seq, kind) = (Place::Unordered, Some(Seq16(0)), 1);
+        MessageFrame { place, seq, kind, fragment: None, extent: Extent::ToEnd, payload }
+    }
+
+    /// Numbers in any order within a span, many times over, against a set.
+    #[test]
+    fn each_number_is_taken_once() {
+        let mut rng = Rng::new(3);
+        let (mut lane, mut seen, mut out) =
+            (UnorderedIn::default(), BTreeSet::new(), VecDeque::new());
+        let mut ordered = OrderedIn::default();
+        let mut in_order = VecDeque::new();
+        for _ in 0..800_000 {
+            let floor = (0..).find(|seq| !seen.contains(seq)).unwrap_or(0).max(lane.floor);
+            let seq = (floor + rng.below(200)).saturating_sub(rng.below(150));
+            let payload = seq.to_be_bytes();
+            let taken = lane.on_frame(Seq16::of(seq), &frame(&payload), &mut out);
+            let again = ordered.on_frame(Seq16::of(seq), &frame(&payload), &mut in_order);
+            let is_known = seq < floor || !seen.insert(seq);
+            assert_eq!(taken.map(|taken| taken.is_known), Ok(is_known));
+            assert_eq!(again.map(|taken| taken.is_known), Ok(is_known));
+            seen = seen.split_off(&lane.floor);
+            assert!(lane.received.len() < 10, "the past is forgotten");
+        }
+        assert!(out.len() > 65_536 && in_order.len() > 65_536, "the 16 bits wrap");
+        let numbers: Vec<_> = in_order.iter().map(|(_, payload)| payload.clone()).collect();
+        assert!(numbers.iter().zip(0_u64..).all(|(payload, seq)| *payload == seq.to_be_bytes()));
+    }
+
+    #[test]
+    fn what_is_too_far_ahead_is_a_violation() {
+        let mut lane = OrderedIn::default();
+        let last = Seq16::of(SPAN_MAX - 1);
+        assert!(lane.on_frame(last, &frame(b"x"), &mut VecDeque::new()).is_ok());
+        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut VecDeque::new()).is_err());
+        let mut lane = UnorderedIn::default();
+        assert!(lane.on_frame(last, &frame(b"x"), &mut VecDeque::new()).is_ok());
+        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut VecDeque::new()).is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! Which packets arrived, and when to tell the peer.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use moorline_link::Time;
+
+use crate::seq::Seq16;
+use crate::wire::{AckCompact, AckDelay, AckRanges, Frame};
+
+/// After so many packets an acknowledgement waits no longer.
+const PENDING_MAX: u32 = 8;
+/// No packet that only acknowledges follows another sooner.
+const SPACING_MIN: Duration = Duration::from_millis(2);
+/// How many acknowledgements tell of a packet, as any of them may be lost.
+const TOLD_MIN: usize = 4;
+
+/// What arrived.
+#[derive(Debug)]
+pub(super) struct Acks {
+    /// Numbers that arrived, the latest range first; at most [`AckRanges::RANGES_MAX`].
+    ranges: VecDeque<RangeInclusive<u64>>,
+    largest_at: Time,
+    /// Packets that ask for an acknowledgement and were not told of.
+    pending: u32,
+    due_at: Option<Time>,
+    delay_max: Duration,
+    told_at: Option<Time>,
+    /// The largest number in each of the last acknowledgements, the latest first.
+    told: [u64; TOLD_MIN],
+    /// How many packets arrived.
+    pub(super) received: u64,
+}
+
+impl Acks {
+    /// Nothing arrived. `delay_max` is what the peer was told.
+    pub(super) const fn new(delay_max: Duration) -> Self {
+        Self {
+            ranges: VecDeque::new(),
+            largest_at: Time::ZERO,
+            pending: 0,
+            due_at: None,
+            delay_max,
+            told_at: None,
+            told: [0; TOLD_MIN],
+            received: 0,
+        }
+    }
+
+    /// Takes in an authentic packet that is new.
+    pub(super) fn on_packet(&mut self, now: Time, number: u64, asks: Asks) {
+        self.received += 1;
+        let largest = self.largest();
+        let is_newest = largest.is_none_or(|largest| number > largest);
+        if is_newest {
+            self.largest_at = now;
+        }
+        let is_in_order = largest.map_or(number == 0, |largest| number == largest + 1);
+        self.insert(number);
+        // What comes late may be older than all that is told of in the short form.
+        for told in &mut self.told {
+            *told = (*told).min(number);
+        }
+        match asks {
+            Asks::Nothing => return,
+            Asks::Sometime => self.pending += 1,
+            Asks::Now => self.pending = self.pending.saturating_add(PENDING_MAX),
+        }
+        let at_once = self.told_at.map_or(now, |at| now.max(at + SPACING_MIN));
+        let due_at = if self.pending >= PENDING_MAX || !is_in_order {
+            at_once
+        } else {
+            now + self.delay_max
+        };
+        self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
+    }
+
+    fn insert(&mut self, number: u64) {
+        let at = self.ranges.iter().position(|range| *range.start() <= number + 1);
+        let at = at.unwrap_or(self.ranges.len());
+        let (mut start, mut end) = (number, number);
+        // At most the range above the number and the one below it touch it.
+        for _ in 0..2 {
+            let Some(range) = self.ranges.get(at) else { break };
+            if range.contains(&number) {
+                return;
+            }
+            if *range.end() + 1 < start {
+                break;
+            }
+            (start, end) = (start.min(*range.start()), end.max(*range.end()));
+            self.ranges.remove(at);
+        }
+        self.ranges.insert(at, start..=end);
+        self.ranges.truncate(AckRanges::RANGES_MAX);
+    }
+
+    pub(super) fn largest(&self) -> Option<u64> {
+        self.ranges.front().map(|range| *range.end())
+    }
+
+    /// Whether a packet that leaves should tell of what arrived.
+    pub(super) const fn is_pending(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// Whether a packet must leave for it.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.due_at.is_some_and(|at| now >= at)
+    }
+
+    pub(super) const fn due_at(&self) -> Option<Time> {
+        self.due_at
+    }
+
+    /// Appends the acknowledgement, if it fits into `room`. Whether it did.
+    pub(super) fn emit(
+        &self,
+        now: Time,
+        room: usize,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(largest) = self.largest() else { return false };
+        let delay = AckDelay::of(now.since(self.largest_at));
+        let floor = self.told.last().copied().unwrap_or(0);
+        if largest - floor <= u64::from(AckCompact::HISTORY_LEN) {
+            let received = self.history(largest);
+            let ack = AckCompact { largest: Seq16::of(largest), delay, ecn: None, received };
+            let frame = Frame::AckCompact(ack);
+            let fits = frame.len() <= room;
+            if fits {
+                frame.emit(out);
+            }
+            return fits;
+        }
+        let mut ranges: Vec<_> = self.ranges.iter().cloned().collect();
+        while let Some(ack) = AckRanges::of(delay, None, &ranges, scratch) {
+            let frame = Frame::AckRanges(ack);
+            if frame.len() <= room {
+                frame.emit(out);
+                return true;
+            }
+            ranges.truncate(ranges.len() / 2);
+        }
+        false
+    }
+
+    /// Which of the packets before the largest arrived; those that cannot be are set.
+    fn history(&self, largest: u64) -> u32 {
+        let mut received = 0;
+        for range in &self.ranges {
+            let (Some(near), Some(far)) =
+                (largest.checked_sub(*range.end()), largest.checked_sub(*range.start()))
+            else {
+                continue;
+            };
+            // Distance 1 is bit 0.
+            for distance in near.max(1)..=far.min(AckCompact::HISTORY_LEN.into()) {
+                received |= 1 << (distance - 1);
+            }
+        }
+        let numbers_before = u32::try_from(largest).unwrap_or(u32::MAX);
+        if numbers_before < AckCompact::HISTORY_LEN {
+            received |= u32::MAX << numbers_before;
+        }
+        received
+    }
+
+    /// Tells that a packet left with the acknowledgement.
+    pub(super) fn on_sent(&mut self, now: Time) {
+        self.pending = 0;
+        self.due_at = None;
+        self.told_at = Some(now);
+        self.told.rotate_right(1);
+        self.told[0] = self.largest().unwrap_or(0);
+    }
+}
+
+/// What a packet asks of its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// It is an acknowledgement itself, or a good-bye.
+    Nothing,
+    /// To be acknowledged soon.
+    Sometime,
+    /// To be acknowledged now.
+    Now,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use moorline_link::rng::Rng;
+
+    use super::*;
+    use crate::wire::Frames;
+
+    const MAX: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn what_is_told_is_what_arrived() {
+        let mut rng = Rng::new(5);
+        for run in 0..200 {
+            let (mut acks, mut seen) = (Acks::new(MAX), BTreeSet::new());
+            let mut next = 0;
+            for step in 0..300_u64 {
+                let number = if rng.below(4) == 0 { next + rng.below(5) } else { next };
+                let number =
+                    if run % 2 == 0 { number } else { number.saturating_sub(rng.below(40)) };
+                next = next.max(number + 1);
+                if !seen.insert(number) {
+                    continue;
+                }
+                acks.on_packet(Time::from_millis(step), number, Asks::Sometime);
+                if rng.below(3) != 0 {
+                    continue;
+                }
+                let (mut scratch, mut out) = (Vec::new(), Vec::new());
+                assert!(acks.emit(Time::from_millis(step), 1_000, &mut scratch, &mut out));
+                acks.on_sent(Time::from_millis(step));
+                check(&seen, &out);
+            }
+        }
+    }
+
+    fn check(seen: &BTreeSet<u64>, out: &[u8]) {
+        let largest = *seen.last().expect("something");
+        for frame in Frames::new(out) {
+            match frame.expect("a frame") {
+                Frame::AckCompact(ack) => {
+                    assert_eq!(ack.largest, Seq16::of(largest));
+                    for bit in 0..32 {
+                        let number = largest.checked_sub(bit + 1);
+                        let expected = number.is_none_or(|number| seen.contains(&number));
+                        assert_eq!(ack.received & (1 << bit) != 0, expected, "{number:?}");
+                    }
+                }
+                Frame::AckRanges(ack) => {
+                    assert_eq!(ack.largest().value(), largest);
+                    let told: BTreeSet<u64> = ack.ranges().flatten().collect();
+                    let least = *told.first().expect("a range");
+                    assert_eq!(told, seen.split_off_from(least));
+                }
+                other => panic!("no acknowledgement but {other:?}"),
+            }
+        }
+    }
+
+    trait SplitOffFrom {
+        fn split_off_from(&self, least: u64) -> BTreeSet<u64>;
+    }
+
+    impl SplitOffFrom for BTreeSet<u64> {
+        fn split_off_from(&self, least: u64) -> BTreeSet<u64> {
+            self.range(least..).copied().collect()
+        }
+    }
+
+    #[test]
+    fn a_steady_packet_waits_and_a_gap_or_a_burst_does_not() {
+        let mut acks = Acks::new(MAX);
+        acks.on_packet(Time::from_millis(100), 0, Asks::Nothing);
+        assert!(!acks.is_pending() && acks.due_at().is_none());
+        acks.on_packet(Time::from_millis(100), 1, Asks::Sometime);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(120)));
+        acks.on_packet(Time::from_millis(105), 3, Asks::Sometime);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(105)), "number 2 is missing");
+        acks.on_sent(Time::from_millis(105));
+        assert!(!acks.is_pending());
+        acks.on_packet(Time::from_millis(106), 4, Asks::Now);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(107)), "not twice in 2 ms");
+        acks.on_sent(Time::from_millis(107));
+        for number in 5..13 {
+            assert!(!acks.is_due(Time::from_millis(110)));
+            acks.on_packet(Time::from_millis(110), number, Asks::Sometime);
+        }
+        assert!(acks.is_due(Time::from_millis(110)), "eight are enough");
+    }
+}

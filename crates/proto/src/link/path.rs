@@ -1,0 +1,124 @@
+//! Where the peer is, and whether a new address is really its own.
+//!
+//! Packets go to the address that was proven last. A client whose packets come from another one is
+//! asked there, with no more bytes than came from there, and followed when it answers from there
+//! (after RFC 9000, section 9). Until then the old address gets what is sent: whoever copies
+//! packets of a client from an address of its own cannot take the client's place.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::Time;
+
+/// How long to wait for an answer before asking again, and how often to ask.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
+const ASKS_MAX: u8 = 10;
+/// Another new address is asked no sooner than this after the last.
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(super) struct Path {
+    address: SocketAddr,
+    probe: Option<Probe>,
+    probed_at: Option<Time>,
+}
+
+/// An address that is not proven.
+#[derive(Debug)]
+struct Probe {
+    address: SocketAddr,
+    challenge: Option<[u8; 8]>,
+    /// Bytes that came from there and that went there.
+    received: u64,
+    sent: u64,
+    asks: u8,
+    ask_at: Time,
+}
+
+/// What to ask where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Challenge {
+    pub(super) to: SocketAddr,
+    pub(super) bytes: [u8; 8],
+    /// The longest datagram that may go there.
+    pub(super) len_max: u64,
+}
+
+impl Path {
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self { address, probe: None, probed_at: None }
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The first packet of a client says where it is: nobody else has the keys.
+    pub(super) const fn confirm(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
+    /// An authentic packet with the largest number so far came from an address.
+    pub(super) fn on_newest(&mut self, now: Time, from: SocketAddr, len: usize) {
+        if from == self.address {
+            self.probe = None;
+            return;
+        }
+        match &mut self.probe {
+            Some(probe) if probe.address == from => probe.received += len as u64,
+            _ if self.probed_at.is_some_and(|at| now.since(at) < PROBE_INTERVAL) => {}
+            _ => {
+                self.probed_at = Some(now);
+                let (received, sent, asks, ask_at) = (len as u64, 0, 0, now);
+                let challenge = None;
+                self.probe = Some(Probe { address: from, challenge, received, sent, asks, ask_at });
+            }
+        }
+    }
+
+    pub(super) const fn is_challenge_due(&self) -> bool {
+        matches!(&self.probe, Some(Probe { challenge: None, .. }))
+    }
+
+    pub(super) const fn set_challenge(&mut self, bytes: [u8; 8]) {
+        if let Some(probe) = &mut self.probe {
+            probe.challenge = Some(bytes);
+        }
+    }
+
+    /// An authentic answer came from an address. Whether the peer is there from now on.
+    pub(super) fn on_response(&mut self, from: SocketAddr, bytes: &[u8; 8]) -> bool {
+        let is_answer = self
+            .probe
+            .as_ref()
+            .is_some_and(|probe| probe.address == from && probe.challenge.as_ref() == Some(bytes));
+        if is_answer {
+            self.address = from;
+            self.probe = None;
+        }
+        is_answer
+    }
+
+    /// What to ask now, if anything.
+    pub(super) fn poll_challenge(&self, now: Time) -> Option<Challenge> {
+        let probe = self.probe.as_ref()?;
+        let bytes = probe.challenge?;
+        let len_max = probe.received.saturating_sub(probe.sent);
+        let is_due = now >= probe.ask_at && probe.asks < ASKS_MAX;
+        is_due.then_some(Challenge { to: probe.address, bytes, len_max })
+    }
+
+    /// Tells that a datagram went to the address in question, or that it could not.
+    pub(super) fn on_asked(&mut self, now: Time, len: usize) {
+        if let Some(probe) = &mut self.probe {
+            probe.sent += len as u64;
+            probe.asks += 1;
+            probe.ask_at = now + ASK_INTERVAL;
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let probe = self.probe.as_ref()?;
+        (probe.challenge.is_some() && probe.asks < ASKS_MAX).then_some(probe.ask_at)
+    }
+}

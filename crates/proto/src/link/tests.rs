@@ -1,0 +1,472 @@
+//! Two links and a network between them, on virtual time.
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use moorline_link::rng::Rng;
+use moorline_link::slots::SlotKey;
+use moorline_link::{Refusal, RefusalCode};
+
+use super::*;
+use crate::crypto::{LinkSecrets, Secret};
+use crate::wire::{Datagram, Direction, Suite};
+
+/// What the network does to a datagram.
+#[derive(Clone, Copy)]
+struct Weather {
+    delay: Duration,
+    jitter: Duration,
+    loss_permille: u64,
+    twice_permille: u64,
+    damage_permille: u64,
+    /// Longer datagrams do not get through.
+    mtu: usize,
+}
+
+impl Weather {
+    const FAIR: Self = Self {
+        delay: Duration::from_millis(25),
+        jitter: Duration::ZERO,
+        loss_permille: 0,
+        twice_permille: 0,
+        damage_permille: 0,
+        mtu: 1_500,
+    };
+    const FOUL: Self = Self {
+        jitter: Duration::from_millis(30),
+        loss_permille: 100,
+        twice_permille: 50,
+        damage_permille: 50,
+        ..Self::FAIR
+    };
+}
+
+/// On its way: when it arrives, a number against ties, whether to the host, from where.
+type OnWay = std::cmp::Reverse<(Time, u64, bool, SocketAddr, Vec<u8>)>;
+
+struct Pair {
+    now: Time,
+    rng: Rng,
+    weather: Weather,
+    links: [Link; 2],
+    events: [VecDeque<LinkEvent>; 2],
+    on_way: BinaryHeap<OnWay>,
+    count: u64,
+    entropy: Entropy,
+    client_address: SocketAddr,
+    bench: Workbench,
+    /// Datagrams and bytes from the client and from the host.
+    carried: [Volume; 2],
+    lost: [Option<Reason>; 2],
+}
+
+const CLIENT: usize = 0;
+const HOST: usize = 1;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn setup(side: usize, suite: Suite) -> Setup {
+    let secret = |byte| Secret::new([byte; 32]);
+    let secrets = LinkSecrets {
+        to_host: secret(1),
+        to_client: secret(2),
+        resume: secret(3),
+        exporter: secret(4),
+    };
+    let (keys, connection) = match side {
+        CLIENT => (PacketKeys::client(suite, &secrets), Some(ConnectionId([7; 8]))),
+        _ => (PacketKeys::host(suite, &secrets), None),
+    };
+    Setup {
+        connection,
+        keys,
+        address: if side == CLIENT { address("10.0.0.1:1") } else { address("10.0.0.2:2") },
+        seed: 5 + side as u64,
+        repetition: Repetition::DEFAULT,
+        datagram_len_max: 1_452,
+        window: 512 * 1_024,
+        limit: 512 * 1_024,
+        bytes_max: 4 * 1_024 * 1_024,
+        ack_delay_max: Duration::from_millis(20),
+        peer_ack_delay_max: Duration::from_millis(20),
+        idle: Duration::from_secs(30),
+        keep_alive: Duration::from_secs(10),
+        linger: Duration::from_secs(3),
+    }
+}
+
+impl Pair {
+    fn new(seed: u64, weather: Weather) -> Self {
+        Self::with(seed, weather, |_| {})
+    }
+
+    fn with(seed: u64, weather: Weather, change: impl Fn(&mut Setup)) -> Self {
+        let now = Time::from_millis(1_000);
+        let links = [CLIENT, HOST].map(|side| {
+            let mut setup = setup(side, Suite::ALL[(seed % 2) as usize]);
+            change(&mut setup);
+            Link::new(now, setup)
+        });
+        let mut pair = Self {
+            now,
+            rng: Rng::new(seed),
+            weather,
+            links,
+            events: [VecDeque::new(), VecDeque::new()],
+            on_way: BinaryHeap::new(),
+            count: 0,
+            entropy: Entropy::new(Secret::new([9; 32])),
+            client_address: address("10.0.0.2:2"),
+            bench: Workbench::default(),
+            carried: [Volume::default(); 2],
+            lost: [None, None],
+        };
+        let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
+        pair.links[CLIENT].control(now, &login).expect("a client is up");
+        pair
+    }
+
+    fn push(&mut self, side: usize, place: Place, payload: &[u8]) -> Result<(), SendError> {
+        let message = Push { place, kind: 7, payload, notice: None };
+        self.links[side].send(self.now, message)
+    }
+
+    /// Goes on to the next thing that happens, at the latest at `until`.
+    fn step(&mut self, until: Time) {
+        for side in [CLIENT, HOST] {
+            let mut out = Vec::new();
+            loop {
+                let sent = self.links[side].poll_transmit(self.now, &mut self.bench, &mut out);
+                let Some(to) = sent.expect("not exhausted") else { break };
+                self.carry(side, to, &out);
+            }
+        }
+        let mut next = until;
+        for link in &self.links {
+            next = link.poll_timeout(self.now).map_or(next, |at| next.min(at));
+        }
+        if let Some(std::cmp::Reverse((at, ..))) = self.on_way.peek() {
+            next = next.min(*at);
+        }
+        // As a wheel does: never early, and no two rounds within a millisecond.
+        self.now = (self.now + Duration::from_millis(1)).min(until).max(next);
+        while let Some(std::cmp::Reverse((at, ..))) = self.on_way.peek()
+            && *at <= self.now
+        {
+            let Some(std::cmp::Reverse((_, _, to_host, from, datagram))) = self.on_way.pop() else {
+                break;
+            };
+            self.arrive(to_host, from, datagram);
+        }
+        for side in [CLIENT, HOST] {
+            let reason = self.links[side].handle_timeout(self.now, Time::ZERO);
+            self.lost[side] = self.lost[side].take().or(reason);
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.step(until);
+        }
+    }
+
+    fn carry(&mut self, side: usize, to: SocketAddr, datagram: &[u8]) {
+        self.carried[side].add(datagram.len());
+        let weather = self.weather;
+        let is_there = side == CLIENT || to == self.client_address;
+        if datagram.len() > weather.mtu || !is_there {
+            return;
+        }
+        let copies = 1 + u64::from(self.rng.below(1_000) < weather.twice_permille);
+        for _ in 0..copies {
+            if self.rng.below(1_000) < weather.loss_permille {
+                continue;
+            }
+            let mut datagram = datagram.to_vec();
+            if self.rng.below(1_000) < weather.damage_permille {
+                let at = self.rng.below(datagram.len() as u64) as usize;
+                datagram[at] ^= 1 << self.rng.below(8);
+            }
+            let at = self.now + weather.delay + self.rng.up_to(weather.jitter);
+            self.count += 1;
+            let from = if side == CLIENT { self.client_address } else { address("10.0.0.1:1") };
+            self.on_way.push(std::cmp::Reverse((at, self.count, side == CLIENT, from, datagram)));
+        }
+    }
+
+    fn arrive(&mut self, to_host: bool, from: SocketAddr, mut datagram: Vec<u8>) {
+        let direction = if to_host { Direction::ToHost } else { Direction::ToClient };
+        let side = usize::from(to_host);
+        let Ok(Datagram::Short(header)) = Datagram::parse(direction, &datagram) else { return };
+        let link = LinkId(SlotKey { index: 0, generation: 0 });
+        let mut sink = Sink { link, events: &mut self.events[side] };
+        let packet = (&header, datagram.as_mut_slice());
+        let reason = self.links[side].receive(self.now, from, packet, &mut sink);
+        self.lost[side] = self.lost[side].take().or(reason.ok().flatten());
+        if self.links[side].entropy_needed() {
+            self.links[side].challenge_with(&mut self.entropy);
+        }
+    }
+
+    fn messages(&mut self, side: usize) -> Vec<Vec<u8>> {
+        let events = std::mem::take(&mut self.events[side]);
+        let payload = |event| match event {
+            LinkEvent::Message { message, .. } => Some(message.payload),
+            _ => None,
+        };
+        events.into_iter().filter_map(payload).collect()
+    }
+}
+
+/// A message that can be told from all others, of any length from eight bytes on.
+fn message(number: u64, len: usize) -> Vec<u8> {
+    let mut message = number.to_be_bytes().to_vec();
+    message.extend((8..len).map(|at| (number as usize + at) as u8));
+    message
+}
+
+fn number_of(message: &[u8]) -> u64 {
+    u64::from_be_bytes(*message.first_chunk().expect("a number"))
+}
+
+#[test]
+fn a_login_and_an_answer_cross() {
+    let mut pair = Pair::new(1, Weather::FAIR);
+    assert_eq!(pair.push(HOST, Place::Ordered(0), b"early"), Err(SendError::NotUp));
+    pair.run(Duration::from_millis(30));
+    let link = LinkId(SlotKey { index: 0, generation: 0 });
+    let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
+    let events: Vec<_> = pair.events[HOST].drain(..).collect();
+    let up = LinkEvent::Up { link, address: address("10.0.0.2:2") };
+    assert_eq!(events, [up, LinkEvent::Control { link, control: login }]);
+    let accepted = Control::LoginAccepted { server_tick: -5, payload: b"hi".to_vec() };
+    pair.links[HOST].control(pair.now, &accepted).expect("up");
+    pair.run(Duration::from_millis(200));
+    let event = LinkEvent::Control { link, control: accepted };
+    assert!(pair.events[CLIENT].contains(&event));
+    assert!(pair.links[HOST].outbox.is_settled() && pair.links[CLIENT].outbox.is_settled());
+    let beat = Control::Beat { beat: 3 };
+    pair.links[CLIENT].control(pair.now, &beat).expect("up");
+    pair.run(Duration::from_millis(30));
+    assert!(pair.events[HOST].contains(&LinkEvent::Control { link, control: beat }));
+    pair.run(Duration::from_secs(60));
+    assert_eq!(pair.lost, [None, None], "keep-alive keeps a quiet link");
+    let clock = pair.links[CLIENT].stats().clock.expect("a sample");
+    assert_eq!(clock.ahead_micros / 1_000, 0);
+}
+
+/// What each side sent on each lane, and what came.
+#[derive(Default)]
+struct Ledger {
+    next: u64,
+    ordered: BTreeMap<u8, VecDeque<u64>>,
+    unordered: BTreeSet<u64>,
+    newest: BTreeMap<u64, u64>,
+    seen_latest: BTreeMap<u64, u64>,
+    place: BTreeMap<u64, Place>,
+    unreliable: BTreeSet<u64>,
+}
+
+impl Ledger {
+    fn came(&mut self, payload: &[u8], len: impl Fn(u64) -> usize) {
+        let number = number_of(payload);
+        assert_eq!(payload, message(number, len(number)), "nothing else than what was sent");
+        match self.place[&number] {
+            Place::Ordered(channel) => {
+                let first = self.ordered.get_mut(&channel).and_then(VecDeque::pop_front);
+                assert_eq!(first, Some(number), "once and in order");
+            }
+            Place::Unordered => assert!(self.unordered.remove(&number), "once"),
+            Place::Latest(key) => {
+                let before = self.seen_latest.insert(key, number);
+                assert!(before < Some(number), "never older than before");
+            }
+            Place::Unreliable => assert!(self.unreliable.remove(&number), "once or never"),
+            Place::Control => {}
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.ordered.values().all(VecDeque::is_empty)
+            && self.unordered.is_empty()
+            && self.newest == self.seen_latest
+    }
+}
+
+/// Mostly short, sometimes long, so that messages are of one part and of many.
+fn len_of(number: u64) -> usize {
+    match number % 37 {
+        0 => 20_000,
+        1..4 => 1_300,
+        rest => 8 + rest as usize * 7,
+    }
+}
+
+fn exchange(seed: u64, weather: Weather, change: impl Fn(&mut Pair, u64)) {
+    let mut pair = Pair::new(seed, weather);
+    let mut rng = Rng::new(seed + 1_000);
+    let mut ledgers = [Ledger::default(), Ledger::default()];
+    pair.run(Duration::from_millis(500));
+    let collect = |pair: &mut Pair, ledgers: &mut [Ledger; 2]| {
+        for side in [CLIENT, HOST] {
+            for payload in pair.messages(side) {
+                ledgers[1 - side].came(&payload, len_of);
+            }
+        }
+    };
+    for round in 0..400 {
+        change(&mut pair, round);
+        for side in [CLIENT, HOST] {
+            for _ in 0..rng.below(4) {
+                let place = match rng.below(6) {
+                    0 | 1 => Place::Ordered(rng.below(3) as u8),
+                    2 => Place::Unordered,
+                    3 => Place::Unreliable,
+                    _ => Place::Latest(rng.below(3) << (rng.below(2) * 62)),
+                };
+                let ledger = &mut ledgers[side];
+                let number = ledger.next;
+                let payload = message(number, len_of(number));
+                if pair.push(side, place, &payload).is_err() {
+                    continue;
+                }
+                ledger.next += 1;
+                ledger.place.insert(number, place);
+                match place {
+                    Place::Ordered(channel) => {
+                        ledger.ordered.entry(channel).or_default().push_back(number);
+                    }
+                    Place::Unordered => drop(ledger.unordered.insert(number)),
+                    Place::Latest(key) => drop(ledger.newest.insert(key, number)),
+                    _ => drop(ledger.unreliable.insert(number)),
+                }
+            }
+        }
+        pair.run(Duration::from_millis(16));
+        collect(&mut pair, &mut ledgers);
+    }
+    for _ in 0..600 {
+        pair.run(Duration::from_millis(50));
+        collect(&mut pair, &mut ledgers);
+        if ledgers.iter().all(Ledger::is_settled) {
+            break;
+        }
+    }
+    assert_eq!(pair.lost, [None, None], "seed {seed}");
+    for (side, ledger) in ledgers.iter().enumerate() {
+        assert!(ledger.is_settled(), "seed {seed}, side {side}: {:?}", ledger.ordered);
+        assert!(ledger.next > 400, "messages were sent");
+    }
+    pair.run(Duration::from_secs(5));
+    for link in &pair.links {
+        assert!(link.outbox.is_settled());
+        assert_eq!((link.outbox.bytes(), link.inbox.held()), (0, 0), "nothing is left");
+    }
+}
+
+#[test]
+fn every_lane_keeps_its_promise_in_fair_weather() {
+    for seed in 0..4 {
+        exchange(seed, Weather::FAIR, |_, _| {});
+    }
+}
+
+#[test]
+fn every_lane_keeps_its_promise_in_foul_weather() {
+    for seed in 0..12 {
+        exchange(seed, Weather::FOUL, |_, _| {});
+    }
+}
+
+#[test]
+fn every_lane_keeps_its_promise_when_the_path_carries_less_and_less() {
+    for seed in 0..6 {
+        exchange(seed, Weather { mtu: 1_500, ..Weather::FOUL }, |pair, round| {
+            pair.weather.mtu = if round < 150 { 1_500 } else { 1_210 };
+        });
+    }
+}
+
+#[test]
+fn every_lane_keeps_its_promise_across_outages_and_new_addresses() {
+    for seed in 0..6 {
+        exchange(seed, Weather::FOUL, |pair, round| {
+            pair.weather.loss_permille = if round % 100 < 30 { 1_000 } else { 50 };
+            if round % 70 == 69 {
+                pair.client_address = address(&format!("10.0.{}.9:{}", round % 7, 1_000 + round));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_message_crosses_with_many_lost_packets() {
+    let mut pair = Pair::new(3, Weather { loss_permille: 200, ..Weather::FAIR });
+    pair.run(Duration::from_millis(500));
+    let long = message(9, 400_000);
+    pair.push(CLIENT, Place::Ordered(2), &long).expect("it fits");
+    pair.push(CLIENT, Place::Unordered, &message(10, 100_000)).expect("it fits");
+    pair.run(Duration::from_secs(60));
+    let came = pair.messages(HOST);
+    assert_eq!(came.len(), 2);
+    assert!(came.contains(&long));
+    let too_long = message(9, 1_100_000);
+    let refused = pair.push(CLIENT, Place::Ordered(0), &too_long);
+    assert!(matches!(refused, Err(SendError::TooLarge { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_close_sends_first_what_was_taken_and_then_tells_why() {
+    for weather in [Weather::FAIR, Weather { loss_permille: 300, ..Weather::FAIR }] {
+        let mut pair = Pair::new(4, weather);
+        pair.run(Duration::from_secs(2));
+        for number in 0..50 {
+            pair.push(HOST, Place::Ordered(0), &message(number, 100)).expect("up");
+        }
+        let farewell = Refusal::new(RefusalCode::Evicted, "enough");
+        pair.links[HOST].close(pair.now, Some(&farewell));
+        assert_eq!(pair.push(HOST, Place::Unordered, b"late"), Err(SendError::NotUp));
+        pair.run(Duration::from_secs(20));
+        assert_eq!(pair.messages(CLIENT).len(), 50);
+        assert_eq!(pair.lost, [Some(Reason::Refused(farewell)), None]);
+        assert!(pair.links.iter().all(Link::is_over));
+    }
+}
+
+#[test]
+fn a_silent_peer_is_given_up_and_a_sleep_is_not_its_silence() {
+    let mut pair = Pair::new(5, Weather::FAIR);
+    pair.run(Duration::from_secs(1));
+    pair.weather.loss_permille = 1_000;
+    pair.run(Duration::from_secs(40));
+    let silence = Some(Reason::Silence(Duration::from_secs(30)));
+    assert_eq!(pair.lost, [silence.clone(), silence]);
+    let mut pair = Pair::new(5, Weather::FAIR);
+    pair.run(Duration::from_secs(1));
+    let late = pair.now + Duration::from_secs(100);
+    assert_eq!(pair.links[HOST].handle_timeout(late, late), None);
+}
+
+#[test]
+fn keys_go_on_and_nothing_is_lost_by_it() {
+    let mut pair = Pair::new(6, Weather::FOUL);
+    pair.run(Duration::from_secs(1));
+    let mut came = Vec::new();
+    for number in 0..400 {
+        if number % 40 == 39 {
+            let acked = pair.links[HOST].sender.largest_acked();
+            pair.links[HOST].keys.update(acked);
+        }
+        pair.push(HOST, Place::Ordered(0), &message(number, 30)).expect("up");
+        pair.push(CLIENT, Place::Ordered(0), &message(number, 30)).expect("up");
+        pair.run(Duration::from_millis(20));
+        came.extend(pair.messages(CLIENT));
+    }
+    pair.run(Duration::from_secs(2));
+    came.extend(pair.messages(CLIENT));
+    let numbers: Vec<_> = came.iter().map(|message| number_of(message)).collect();
+    assert_eq!(numbers, (0..400).collect::<Vec<_>>());
+    assert_eq!(pair.messages(HOST).len(), 400);
+}
