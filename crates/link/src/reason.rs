@@ -138,6 +138,8 @@ pub enum Reason {
     BudgetSpent,
     /// The peer did not acknowledge what was sent, however often it was repeated.
     Unacknowledged,
+    /// The host does not know the link any more: it was started anew, or gave it up.
+    Forgotten,
     /// The peer broke the protocol.
     Violation(&'static str),
     /// A handler of the application failed or panicked.
@@ -150,7 +152,7 @@ pub enum Reason {
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 16;
+    pub const KINDS_LEN: usize = 17;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -171,6 +173,7 @@ impl Reason {
             Self::HandlerFailed(_) => (13, "ended_handler_failed"),
             Self::Exhausted => (14, "ended_exhausted"),
             Self::Stopped => (15, "ended_stopped"),
+            Self::Forgotten => (16, "ended_forgotten"),
         }
     }
 }
@@ -190,6 +193,7 @@ impl fmt::Display for Reason {
             Self::KeepExpired(time) => write!(f, "did not come back within {time:?}"),
             Self::BudgetSpent => f.write_str("the reconnect budget is spent"),
             Self::Unacknowledged => f.write_str("the peer stopped acknowledging"),
+            Self::Forgotten => f.write_str("the host does not know this link any more"),
             Self::Violation(what) => write!(f, "protocol violation: {what}"),
             Self::HandlerFailed(what) => {
                 write!(f, "a handler failed: {}", Printable(what.as_bytes()))

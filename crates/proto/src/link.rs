@@ -46,6 +46,15 @@ pub use send::Workbench;
 const PACKET_RESERVE: usize = 13 + 16 + 8 + 13;
 /// How many round trips and more the keys before an update are kept, for packets that come late.
 const KEPT_PATIENCES: u32 = 3;
+/// How much a client keeps that overtook the answer to its login.
+const EARLY_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// What arrived before the answer to a client's login.
+#[derive(Debug, Default)]
+struct Early {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
 
 /// What a link begins with.
 #[derive(Debug)]
@@ -93,6 +102,8 @@ pub struct Link {
     asked: Asked,
     /// Whether the peer's first packet came: only then it has the keys for certain.
     is_confirmed: bool,
+    /// Client: messages that overtook the answer to the login, which comes first.
+    early: Option<Early>,
     ending: Ending,
     /// Kept until then: the keys before the last update.
     forget_keys_at: Option<Time>,
@@ -198,6 +209,7 @@ impl Link {
             outbox: Outbox::new(outbox),
             inbox: Inbox::new(setup.window),
             asked: Asked::default(),
+            early: setup.connection.is_some().then(Early::default),
             ending: Ending::No,
             forget_keys_at: None,
             heard_at: now,
@@ -318,6 +330,11 @@ impl Link {
             Permit::Now => None,
             Permit::Paced(at) | Permit::Full(at) => Some(at),
         }
+    }
+
+    /// Whether there is a good-bye to say before the link can be forgotten.
+    pub const fn is_leaving(&self) -> bool {
+        !self.ending.is_no() && !self.ending.is_over()
     }
 
     /// Whether nothing is left to do: the link can be forgotten.

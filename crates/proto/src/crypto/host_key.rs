@@ -50,6 +50,12 @@ impl HostKey {
     }
 }
 
+impl Clone for HostKey {
+    fn clone(&self) -> Self {
+        Self::new(self.secret.clone())
+    }
+}
+
 impl fmt::Debug for HostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostKey").field("public", &self.public).finish_non_exhaustive()

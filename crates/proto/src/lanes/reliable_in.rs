@@ -1,5 +1,6 @@
 //! What arrived of one reliable lane and waits for something before it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::assembly::{Added, Assembly};
@@ -52,11 +53,11 @@ impl OrderedIn {
             if seq == self.next && self.waiting.is_empty() {
                 self.next += 1;
                 out.push_back((frame.kind, payload));
-            } else if self.waiting.contains_key(&seq) {
-                return Ok(known);
-            } else {
-                self.waiting.insert(seq, Waiting::Whole { kind: frame.kind, payload });
+            } else if let Entry::Vacant(place) = self.waiting.entry(seq) {
+                place.insert(Waiting::Whole { kind: frame.kind, payload });
                 self.release(out);
+            } else {
+                return Ok(known);
             }
             return Ok(Taken { charge, ..Taken::default() });
         };

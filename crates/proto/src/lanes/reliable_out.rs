@@ -8,7 +8,7 @@ use super::{SPAN_MAX, Tag};
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
 
-/// From how many waiting bytes on a lane is bulk: it waits for the pacer, and is not repeated early.
+/// From how many waiting bytes on a lane is bulk: it waits for the pacer and is not repeated early.
 const BULK_BYTES: usize = 4 * 1_024;
 /// What a message takes here beside its payload, roughly.
 pub(super) const MESSAGE_COST: usize = 64;

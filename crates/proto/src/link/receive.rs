@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use moorline_link::{Control, Reason, Refusal, RefusalCode, Time};
+use moorline_link::{Control, Message, Reason, Refusal, RefusalCode, Time};
 
 use super::acks::Asks;
 use super::ending::Ending;
-use super::{ClockSample, KEPT_PATIENCES, Link, Sink};
+use super::{ClockSample, EARLY_BYTES_MAX, KEPT_PATIENCES, Link, Sink};
 use crate::crypto::OpenError;
-use crate::lanes::Violation;
+use crate::lanes::{Received, Violation};
 use crate::recovery::sender::AckFacts;
 use crate::seq::NUMBER_MAX;
 use crate::wire::{
-    AckCompact, AckRanges, ControlWord, EcnCount, Frame, Frames, Notice, Place, ShortHeader,
+    AckCompact, AckRanges, ControlWord, EcnCount, Frame, Frames, MESSAGE_CHARGE, Notice, Place,
+    ShortHeader,
 };
 
 /// Why a packet did not count.
@@ -178,7 +179,7 @@ impl Link {
     fn deliver(&mut self, sink: &mut Sink<'_>) -> Result<(), End> {
         while let Some(received) = self.inbox.poll() {
             if received.place != Place::Control {
-                sink.message(received.kind, received.payload);
+                self.give(received, sink)?;
                 continue;
             }
             let word = ControlWord::parse(received.kind, &received.payload)
@@ -189,8 +190,30 @@ impl Link {
                     "a word of the session layer comes from the wrong side",
                 ));
             }
+            let is_welcome = matches!(word, ControlWord::LoginAccepted { .. });
             sink.control(word.control());
+            if is_welcome && let Some(early) = self.early.take() {
+                early
+                    .messages
+                    .into_iter()
+                    .for_each(|early| sink.message(early.kind, early.payload));
+            }
         }
+        Ok(())
+    }
+
+    /// Gives a message to the session layer, which expects none before its login is answered.
+    fn give(&mut self, received: Received, sink: &mut Sink<'_>) -> Result<(), End> {
+        let Received { kind, payload, .. } = received;
+        let Some(early) = &mut self.early else {
+            sink.message(kind, payload);
+            return Ok(());
+        };
+        early.bytes += payload.len() + MESSAGE_CHARGE as usize;
+        if early.bytes > EARLY_BYTES_MAX {
+            return Err(End::Violation("too much was sent before the login was answered"));
+        }
+        early.messages.push_back(Message { kind, payload });
         Ok(())
     }
 

@@ -189,8 +189,7 @@ impl Link {
     fn seal(
         &mut self,
         now: Time,
-        header: &ShortHeader,
-        out: &mut Vec<u8>,
+        (header, out): (&ShortHeader, &mut Vec<u8>),
         (kind, occasion): (PacketKind, Occasion),
         frames: &[FrameId],
     ) -> Result<(), Exhausted> {
@@ -214,7 +213,7 @@ impl Link {
         if let Some(farewell) = self.ending.poll_farewell(now) {
             Frame::Close(farewell.map(Notice::of)).emit(out);
         }
-        self.seal(now, &header, out, (PacketKind::Quiet, Occasion::Regular), &[])?;
+        self.seal(now, (&header, out), (PacketKind::Quiet, Occasion::Regular), &[])?;
         self.ending.on_said(now);
         Ok(Some(self.path.address()))
     }
@@ -233,7 +232,7 @@ impl Link {
             return Ok(None);
         }
         // It is lost with the address if that is not the peer's, which says nothing of the path.
-        self.seal(now, &header, out, (PacketKind::Quiet, Occasion::Regular), &[])?;
+        self.seal(now, (&header, out), (PacketKind::Quiet, Occasion::Regular), &[])?;
         self.path.on_asked(now, out.len());
         Ok(Some(challenge.to))
     }
@@ -247,7 +246,7 @@ impl Link {
         Frame::AckNow.emit(out);
         let len = usize::from(len).saturating_sub(out.len() + TAG_LEN);
         Frame::Padding { len }.emit(out);
-        self.seal(now, &header, out, (PacketKind::MtuProbe, Occasion::Regular), &[])?;
+        self.seal(now, (&header, out), (PacketKind::MtuProbe, Occasion::Regular), &[])?;
         Ok(true)
     }
 
@@ -322,7 +321,7 @@ impl Link {
             return Ok(false);
         }
         let kind = if is_eliciting { PacketKind::Eliciting } else { PacketKind::Quiet };
-        self.seal(now, &header, out, (kind, occasion), &bench.ids)?;
+        self.seal(now, (&header, out), (kind, occasion), &bench.ids)?;
         self.quiet = if is_eliciting { 0 } else { self.quiet + 1 };
         if has_ack {
             self.acks.on_sent(now);

@@ -124,6 +124,7 @@ impl Pair {
         };
         let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
         pair.links[CLIENT].control(now, &login).expect("a client is up");
+        pair.links[CLIENT].early = None;
         pair
     }
 

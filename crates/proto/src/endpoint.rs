@@ -1,0 +1,440 @@
+//! A host or a client: all links over one UDP port, behind the seam that sessions use.
+//!
+//! A datagram's way into a host: its form; for a first packet the precheck, the cookie while the
+//! host is loaded, the limits, the token, and only then the host's key; for all others the
+//! connection id, which leads to its link without a look at any address.
+//!
+//! * `config`: what an endpoint may be told.
+//! * `census`: how many links there are of each address.
+//! * `greeting`: a host's side of the handshake.
+//! * `dialing`: a client's side of it.
+//! * `links`: what carries a link through its life.
+
+mod census;
+mod config;
+mod counters;
+mod dialing;
+mod greeting;
+mod links;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::rng::{KeyedState, Rng};
+use moorline_link::slots::{SlotKey, Slots};
+use moorline_link::transport::{Counter, DialError};
+use moorline_link::wheel::Wheel;
+use moorline_link::{
+    Control, LinkEvent, LinkId, LinkStats, Outgoing, Port, Reason, Refusal, SendError, Time,
+    Transmit, Transport,
+};
+
+use crate::crypto::{
+    Entropy, HostKey, HostPublicKey, Precheck, ResetKey, Secret, Verdict, is_reset,
+};
+use crate::link::{NativeStats, Workbench};
+use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader};
+
+use census::Census;
+use counters::Counts;
+use dialing::Dialing;
+use greeting::{Circumstances, Door, Greeting};
+use links::Entry;
+
+pub use config::{Admission, Admitted, ConfigError, EndpointConfig, Token};
+
+/// How many answers to first packets wait for the driver at most.
+const ANSWERS_MAX: usize = 1_024;
+/// Resets are sent no faster than one in this time.
+const RESET_INTERVAL: Duration = Duration::from_millis(1);
+/// Somebody who was woken so much later than asked did not listen in between.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
+/// All links of one host or one client. See the [module](self).
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    side: Side,
+    entropy: Entropy,
+    rng: Rng,
+    links: Slots<Entry>,
+    /// One timer for each link.
+    wheel: Wheel,
+    /// Links that may have a packet to send.
+    ready: VecDeque<SlotKey>,
+    events: VecDeque<LinkEvent>,
+    /// Answers to first packets.
+    answers: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The last figures of links whose loss waits among the events, in the same order.
+    lost: VecDeque<(LinkId, LinkStats)>,
+    /// Those of the link whose loss was told of last.
+    lost_last: Option<(LinkId, LinkStats)>,
+    /// Since when arrivals are taken in without a pause.
+    listened_since: Time,
+    counts: Counts,
+    bench: Workbench,
+    /// Where packets are decrypted.
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Side {
+    Host(Box<HostSide>),
+    Client(Box<ClientSide>),
+}
+
+#[derive(Debug)]
+struct HostSide {
+    door: Door,
+    resets: ResetKey,
+    reset_at: Option<Time>,
+    census: Census,
+    /// Links by the hello that they began with, until it cannot come again.
+    hellos: HashMap<HelloId, SlotKey, KeyedState>,
+    /// Links whose client did not answer yet, the oldest first; some may have answered.
+    half_open: VecDeque<SlotKey>,
+    /// What hides the places of links in connection ids.
+    mask: u64,
+}
+
+#[derive(Debug)]
+struct ClientSide {
+    host: HostPublicKey,
+    precheck: Precheck,
+    /// Links in the order in which they were dialed.
+    links: Vec<SlotKey>,
+}
+
+impl Endpoint {
+    /// An endpoint that clients dial. `entropy` are 32 bytes of the operating system's, for this
+    /// endpoint alone.
+    ///
+    /// # Errors
+    /// When the settings cannot work.
+    pub fn host(
+        config: EndpointConfig,
+        key: &HostKey,
+        entropy: Secret,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut entropy = Entropy::new(entropy);
+        let mut rng = Rng::new(entropy.next_u64());
+        let side = Side::Host(Box::new(HostSide {
+            resets: ResetKey::of(key, config.node),
+            reset_at: None,
+            door: Door::new(Time::ZERO, key.clone(), &mut entropy),
+            census: Census::new(&mut rng),
+            hellos: HashMap::with_hasher(KeyedState::new(&mut rng)),
+            half_open: VecDeque::new(),
+            mask: entropy.next_u64(),
+        }));
+        Ok(Self::new(config, side, entropy, rng))
+    }
+
+    /// An endpoint that dials hosts with this key. `entropy` are 32 bytes of the operating
+    /// system's, for this endpoint alone.
+    ///
+    /// # Errors
+    /// When the settings cannot work, or the key is none that a host can have.
+    pub fn client(
+        config: EndpointConfig,
+        host: HostPublicKey,
+        entropy: Secret,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut entropy = Entropy::new(entropy);
+        let rng = Rng::new(entropy.next_u64());
+        Dialing::new(Time::ZERO, &config, &host, &mut entropy).map_err(|_| ConfigError::HostKey)?;
+        let precheck = Precheck::of(&host);
+        let side = Side::Client(Box::new(ClientSide { host, precheck, links: Vec::new() }));
+        Ok(Self::new(config, side, entropy, rng))
+    }
+
+    fn new(config: EndpointConfig, side: Side, entropy: Entropy, mut rng: Rng) -> Self {
+        Self {
+            config,
+            side,
+            entropy,
+            links: Slots::new(&mut rng),
+            rng,
+            wheel: Wheel::new(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            answers: VecDeque::new(),
+            lost: VecDeque::new(),
+            lost_last: None,
+            listened_since: Time::ZERO,
+            counts: Counts::default(),
+            bench: Workbench::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Everything that is known of a link, if it is up.
+    pub fn native_stats(&self, link: LinkId) -> Option<NativeStats> {
+        self.links.get(link.0)?.link().map(|link| link.stats())
+    }
+
+    /// A process that slept, or whose driver was kept from running, heard nothing because it did
+    /// not listen.
+    fn note_listening(&mut self, now: Time) {
+        if self.wheel.next().is_some_and(|due| now.since(due) >= LATE_MAX) {
+            self.listened_since = now;
+        }
+    }
+
+    fn answer(&mut self, to: SocketAddr, answer: Vec<u8>) {
+        if self.answers.len() >= ANSWERS_MAX {
+            self.counts.transmit_full += 1;
+        } else {
+            self.answers.push_back((to, answer));
+        }
+    }
+
+    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+        match Datagram::parse(Direction::ToHost, datagram) {
+            Ok(Datagram::ClientHello(hello)) => self.on_hello(now, from, &hello, datagram),
+            Ok(Datagram::UnknownVersion(id)) => {
+                self.counts.unknown_version += 1;
+                let mut answer = Vec::new();
+                Door::list_versions(id, &mut answer);
+                self.answer(from, answer);
+            }
+            Ok(Datagram::Short(header)) => self.on_packet(now, from, &header, datagram),
+            _ => self.counts.malformed += 1,
+        }
+    }
+
+    fn on_hello(&mut self, now: Time, from: SocketAddr, hello: &ClientHello<'_>, datagram: &[u8]) {
+        let Side::Host(host) = &mut self.side else { return };
+        if !host.door.is_prechecked(hello, datagram) {
+            self.counts.precheck_failed += 1;
+            return;
+        }
+        if let Some(key) = host.hellos.get(&hello.id).copied() {
+            self.counts.hellos_repeated += 1;
+            self.repeat_answer(key, from, hello);
+            return;
+        }
+        let is_loaded = host.census.is_loaded(now, &self.config);
+        let limit = host.census.check(&self.config, from.ip());
+        let (config, counts) = (&self.config, &mut self.counts);
+        let at = Circumstances { config, counts, from, is_loaded, limit };
+        let mut answer = Vec::new();
+        match host.door.greet(now, at, (hello, datagram), &mut answer) {
+            Greeting::Dropped => {}
+            Greeting::Answered => self.answer(from, answer),
+            Greeting::Guest(mut guest) => match guest.refusal.take() {
+                Some(refusal) => self.tell_no(from, *guest, &refusal),
+                None => self.open_door(now, from, guest),
+            },
+        }
+    }
+
+    /// Leads a packet to its link by what it says, and never by where it comes from.
+    fn on_packet(&mut self, now: Time, from: SocketAddr, header: &ShortHeader, datagram: &[u8]) {
+        let Some(connection) = header.connection else { return };
+        let key = self.key_of(connection);
+        if key.is_some_and(|key| self.links.get(key).is_some_and(|it| it.link().is_some()))
+            && let Some(key) = key
+        {
+            self.take_in(now, key, from, (header, datagram));
+            return;
+        }
+        self.counts.stray += 1;
+        let Side::Host(host) = &mut self.side else { return };
+        if host.reset_at.is_some_and(|at| now.since(at) < RESET_INTERVAL) {
+            return;
+        }
+        let (mut answer, random) = (Vec::new(), self.entropy.bytes());
+        if host.resets.answer(connection, datagram.len(), &random, &mut answer) {
+            host.reset_at = Some(now);
+            self.counts.resets_sent += 1;
+            self.answer(from, answer);
+        }
+    }
+
+    fn receive_as_client(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+        match Datagram::parse(Direction::ToClient, datagram) {
+            Ok(Datagram::Short(header)) => self.on_packet_of_host(now, from, &header, datagram),
+            Ok(Datagram::Retry(retry)) => self.on_answer_of_host(now, retry.id, |dialing| {
+                dialing.on_cookie(now, *retry.cookie);
+                None
+            }),
+            Ok(Datagram::VersionList(list)) => self.on_answer_of_host(now, list.id, |dialing| {
+                dialing.on_versions(now, &list);
+                None
+            }),
+            Ok(Datagram::ServerHello(hello)) => {
+                self.on_answer_of_host(now, hello.id, |dialing| dialing.on_answer(hello.noise));
+            }
+            _ => self.counts.malformed += 1,
+        }
+    }
+
+    /// A client has few links; those of an address are told apart by their keys.
+    fn on_packet_of_host(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        header: &ShortHeader,
+        datagram: &[u8],
+    ) {
+        let Side::Client(client) = &self.side else { return };
+        let mut candidates = client.links.iter().rev().copied().filter(|key| {
+            let entry = self.links.get(*key);
+            entry.is_some_and(|entry| entry.address == from && entry.link().is_some())
+        });
+        let Some(newest) = candidates.next() else {
+            self.counts.stray += 1;
+            return;
+        };
+        let older: Vec<SlotKey> = candidates.collect();
+        for key in std::iter::once(newest).chain(older) {
+            let token = self.links.get(key).and_then(|entry| entry.reset_token);
+            if token.is_some_and(|token| is_reset(&token, datagram) == Verdict::Valid) {
+                self.lose(key, Reason::Forgotten);
+                return;
+            }
+            if self.take_in(now, key, from, (header, datagram)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Transport for Endpoint {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn handle_datagram(&mut self, now: Time, _port: Port, from: SocketAddr, datagram: &[u8]) {
+        self.note_listening(now);
+        match &self.side {
+            Side::Host(_) => self.receive_as_host(now, from, datagram),
+            Side::Client(_) => self.receive_as_client(now, from, datagram),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.note_listening(now);
+        while let Some(index) = self.wheel.pop_due(now) {
+            if let Some(key) = self.links.key_at(index) {
+                self.wake(now, key);
+            }
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<Transmit> {
+        let port = Port(0);
+        if let Some((to, answer)) = self.answers.pop_front() {
+            *datagram = answer;
+            return Some(Transmit { port, to });
+        }
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(to) = self.transmit_of(now, key, datagram) {
+                // Links take turns.
+                self.ready.push_back(key);
+                return Some(Transmit { port, to });
+            }
+        }
+        None
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        let event = self.events.pop_front()?;
+        if matches!(event, LinkEvent::Lost { .. }) {
+            self.lost_last = self.lost.pop_front();
+        }
+        Some(event)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.wheel.next()
+    }
+
+    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
+        self.begin_dial(now, address).map(LinkId)
+    }
+
+    fn accept(&mut self, now: Time, link: LinkId) {
+        self.let_in(now, link.0);
+    }
+
+    fn refuse(&mut self, _now: Time, link: LinkId, refusal: &Refusal) {
+        self.turn_away(link.0, refusal);
+    }
+
+    fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError> {
+        self.send_message(now, link.0, message)
+    }
+
+    fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
+        self.send_control(now, link.0, control)
+    }
+
+    fn close(&mut self, now: Time, link: LinkId, farewell: Option<&Refusal>) {
+        self.retract_events(link);
+        self.say_goodbye(now, link.0, farewell);
+    }
+
+    fn abandon(&mut self, _now: Time, link: LinkId) {
+        self.retract_events(link);
+        self.forget(link.0);
+    }
+
+    fn stats(&self, link: LinkId) -> Option<LinkStats> {
+        let entry = self.links.get(link.0).filter(|entry| !entry.is_parted);
+        let lost = self.lost_last.as_ref().filter(|(lost, _)| *lost == link);
+        entry.map(Entry::figures).or_else(|| lost.map(|(_, stats)| stats.clone()))
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.counts.list()
+    }
+}
+
+impl Endpoint {
+    /// The id of a link: its place, hidden from strangers.
+    fn connection_of(&self, key: SlotKey) -> ConnectionId {
+        let place = u64::from(key.index) << 32 | u64::from(key.generation);
+        ConnectionId((place ^ self.mask()).to_be_bytes())
+    }
+
+    fn key_of(&self, connection: ConnectionId) -> Option<SlotKey> {
+        let place = u64::from_be_bytes(connection.0) ^ self.mask();
+        let key = SlotKey { index: (place >> 32) as u32, generation: place as u32 };
+        self.links.get(key).map(|_| key)
+    }
+
+    fn mask(&self) -> u64 {
+        match &self.side {
+            Side::Host(host) => host.mask,
+            Side::Client(_) => 0,
+        }
+    }
+
+    /// Takes back the events of a link that nobody wants to hear of any more.
+    fn retract_events(&mut self, link: LinkId) {
+        if self.events.is_empty() {
+            return;
+        }
+        self.events.retain(|event| link_of(event) != link);
+        self.lost.retain(|(lost, _)| *lost != link);
+    }
+}
+
+const fn link_of(event: &LinkEvent) -> LinkId {
+    match event {
+        LinkEvent::Asked { link, .. }
+        | LinkEvent::Up { link, .. }
+        | LinkEvent::Heard { link }
+        | LinkEvent::Control { link, .. }
+        | LinkEvent::Message { link, .. }
+        | LinkEvent::AddressChanged { link, .. }
+        | LinkEvent::Lost { link, .. } => *link,
+    }
+}

@@ -1,0 +1,520 @@
+//! What carries a link through its life: asked or dialed, answered, up, parted, gone.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use moorline_link::slots::SlotKey;
+use moorline_link::transport::DialError;
+use moorline_link::{
+    Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, SendError, Time,
+};
+
+use super::dialing::{Answered, Dialing, limits};
+use super::greeting::{self, Guest};
+use super::{Endpoint, Side};
+use crate::crypto::{LinkSecrets, OpenError, PacketKeys};
+use crate::lanes::Push;
+use crate::link::{Drop, Link, Setup, Sink};
+use crate::wire::{
+    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice, Place,
+    RESET_TOKEN_LEN, ShortHeader, Suite,
+};
+
+/// For how long a hello can come again that the network held back.
+const HELLO_LIFETIME: Duration = Duration::from_secs(30);
+
+/// One link, whatever became of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) address: SocketAddr,
+    stage: Stage,
+    /// Client: what a datagram ends with that says the host lost the link.
+    pub(super) reset_token: Option<[u8; RESET_TOKEN_LEN]>,
+    /// Host: the hello that it began with, and the client's key in it.
+    hello: Option<(HelloId, [u8; KEY_LEN])>,
+    /// Whether nobody above the seam knows it any more.
+    pub(super) is_parted: bool,
+    is_ready: bool,
+    began_at: Time,
+}
+
+/// Where a link is in its life.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// A client asks.
+    Dialing(Box<Dialing>),
+    /// A host thinks about it; without a guest only while it is answered.
+    Asked(Option<Box<Guest>>),
+    /// A host said yes; its answer is repeated until the client's first packet comes.
+    Answered(Box<(Link, Vec<u8>)>),
+    /// Both sides have the keys.
+    Linked(Box<Link>),
+}
+
+impl Entry {
+    const fn new(now: Time, address: SocketAddr, stage: Stage) -> Self {
+        Self {
+            address,
+            stage,
+            reset_token: None,
+            hello: None,
+            is_parted: false,
+            is_ready: false,
+            began_at: now,
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<&Link> {
+        match &self.stage {
+            Stage::Linked(link) => Some(link),
+            Stage::Answered(answered) => Some(&answered.0),
+            Stage::Dialing(_) | Stage::Asked(_) => None,
+        }
+    }
+
+    fn link_mut(&mut self) -> Option<&mut Link> {
+        match &mut self.stage {
+            Stage::Linked(link) => Some(link),
+            Stage::Answered(answered) => Some(&mut answered.0),
+            Stage::Dialing(_) | Stage::Asked(_) => None,
+        }
+    }
+
+    const fn is_half_open(&self) -> bool {
+        matches!(self.stage, Stage::Asked(_) | Stage::Answered(_))
+    }
+
+    pub(super) fn figures(&self) -> LinkStats {
+        self.link().map(Link::link_stats).unwrap_or_default()
+    }
+}
+
+impl Endpoint {
+    pub(super) fn begin_dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+    ) -> Result<SlotKey, DialError> {
+        let Side::Client(client) = &mut self.side else { return Err(DialError::HostOnly) };
+        if self.links.len() >= self.config.links_max {
+            return Err(DialError::Full);
+        }
+        let dialing = Dialing::new(now, &self.config, &client.host, &mut self.entropy)
+            .map_err(|_| DialError::HostOnly)?;
+        let stage = Stage::Dialing(Box::new(dialing));
+        let key = self.links.insert_with(|_| Entry::new(now, address, stage));
+        client.links.push(key);
+        self.touch(key);
+        Ok(key)
+    }
+
+    /// A first packet came again: what was answered is answered again, wherever it came from now.
+    pub(super) fn repeat_answer(
+        &mut self,
+        key: SlotKey,
+        from: SocketAddr,
+        hello: &ClientHello<'_>,
+    ) {
+        let Some(entry) = self.links.get(key) else { return };
+        let is_same = entry.hello == Some((hello.id, greeting::ephemeral(hello)));
+        if let Stage::Answered(answered) = &entry.stage
+            && is_same
+        {
+            let answer = answered.1.clone();
+            self.answer(from, answer);
+        }
+    }
+
+    /// Somebody asks in who may: the session layer decides.
+    pub(super) fn open_door(&mut self, now: Time, from: SocketAddr, guest: Box<Guest>) {
+        self.make_room();
+        let (id, ephemeral) = (guest.id, guest.ephemeral);
+        let mut entry = Entry::new(now, from, Stage::Asked(Some(guest)));
+        entry.hello = Some((id, ephemeral));
+        let key = self.links.insert_with(|_| entry);
+        let Side::Host(host) = &mut self.side else { return };
+        host.census.begin(from.ip());
+        host.hellos.insert(id, key);
+        host.half_open.push_back(key);
+        self.wheel.set(now, key.index, now + self.config.half_open_time);
+        self.events.push_back(LinkEvent::Asked { link: LinkId(key), address: from });
+    }
+
+    /// The oldest link whose client did not answer makes room, if there are too many.
+    fn make_room(&mut self) {
+        let Side::Host(host) = &mut self.side else { return };
+        let mut evicted = None;
+        let is_full = host.census.half_open() >= self.config.half_open_max;
+        while let Some(oldest) = host.half_open.front().copied() {
+            let is_waiting = self.links.get(oldest).is_some_and(Entry::is_half_open);
+            if is_waiting && !is_full {
+                break;
+            }
+            host.half_open.pop_front();
+            if is_waiting {
+                evicted = Some(oldest);
+                break;
+            }
+        }
+        if let Some(key) = evicted {
+            self.counts.half_open_evicted += 1;
+            self.retract_events(LinkId(key));
+            self.forget(key);
+        }
+    }
+
+    /// Answers no. Nothing is kept: a copy of the hello is judged anew.
+    pub(super) fn tell_no(&mut self, to: SocketAddr, guest: Guest, refusal: &Refusal) {
+        self.counts.refused += 1;
+        let mut out = Vec::new();
+        let no = greeting::refused(Notice::of(refusal));
+        if greeting::answer(guest, &no, &mut self.entropy, &mut out).is_some() {
+            self.answer(to, out);
+        }
+    }
+
+    pub(super) fn turn_away(&mut self, key: SlotKey, refusal: &Refusal) {
+        if let Some(Entry { stage: Stage::Asked(Some(guest)), address, .. }) = self.forget(key) {
+            self.tell_no(address, *guest, refusal);
+        }
+    }
+
+    pub(super) fn let_in(&mut self, now: Time, key: SlotKey) {
+        let connection = self.connection_of(key);
+        let Side::Host(host) = &self.side else { return };
+        let reset_token = host.resets.token(connection);
+        let Some(entry) = self.links.get_mut(key) else { return };
+        let Stage::Asked(guest) = &mut entry.stage else { return };
+        let Some(guest) = guest.take() else { return };
+        // The host decides: AES only where it is asked for and suits both.
+        let suite = match self.config.suite {
+            Suite::Aes => guest.suite,
+            Suite::ChaCha => Suite::ChaCha,
+        };
+        let own = limits(&self.config);
+        let peer = guest.params.limits;
+        let yes = Answer::Accepted(HostParams { suite, connection, reset_token, limits: own });
+        let mut answer = Vec::new();
+        let made = greeting::answer(*guest, &yes, &mut self.entropy, &mut answer);
+        let Some(secrets) = made else {
+            self.forget(key);
+            return;
+        };
+        let address = entry.address;
+        let keys = PacketKeys::host(suite, &secrets);
+        let link = self.new_link(now, address, (None, keys), &peer);
+        if let Some(entry) = self.links.get_mut(key) {
+            entry.stage = Stage::Answered(Box::new((link, answer.clone())));
+        }
+        self.answer(address, answer);
+    }
+
+    fn new_link(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        (connection, keys): (Option<ConnectionId>, PacketKeys),
+        peer: &Limits,
+    ) -> Link {
+        let config = &self.config;
+        let peer_len_max = u16::try_from(peer.datagram_len_max).unwrap_or(u16::MAX);
+        let peer_delay = Duration::from_millis(peer.ack_delay_max_millis.min(1_000));
+        let setup = Setup {
+            connection,
+            keys,
+            address,
+            seed: self.entropy.next_u64(),
+            repetition: config.repetition,
+            datagram_len_max: config.datagram_len_max.min(peer_len_max),
+            window: config.data_max,
+            limit: peer.data_max,
+            bytes_max: config.send_bytes_max,
+            ack_delay_max: config.ack_delay_max,
+            peer_ack_delay_max: peer_delay,
+            idle: config.idle,
+            // A peer that gives up sooner must hear something sooner.
+            keep_alive: config
+                .keep_alive
+                .min(Duration::from_millis(peer.idle_millis / 3).max(Duration::from_secs(1))),
+            linger: config.linger,
+        };
+        Link::new(now, setup)
+    }
+
+    /// An answer to a first packet of this client. Whoever forges one is passed over.
+    pub(super) fn on_answer_of_host(
+        &mut self,
+        now: Time,
+        id: HelloId,
+        judge: impl FnOnce(&mut Dialing) -> Option<Answered>,
+    ) {
+        let found = self.links.iter().find_map(|(key, entry)| match &entry.stage {
+            Stage::Dialing(dialing) if dialing.id() == id => Some(key),
+            _ => None,
+        });
+        let answered = found.and_then(|key| match &mut self.links.get_mut(key)?.stage {
+            Stage::Dialing(dialing) => Some((key, judge(dialing))),
+            _ => None,
+        });
+        match answered {
+            None => self.counts.stray_answers += 1,
+            Some((key, None)) => self.touch(key),
+            Some((key, Some(Answered::Refused(refusal)))) => {
+                self.lose(key, Reason::Refused(refusal));
+            }
+            Some((key, Some(Answered::Accepted(accepted)))) => self.come_up(now, key, &accepted),
+        }
+    }
+
+    fn come_up(&mut self, now: Time, key: SlotKey, accepted: &(HostParams, LinkSecrets)) {
+        let (params, secrets) = accepted;
+        let Some(address) = self.links.get(key).map(|entry| entry.address) else { return };
+        let keys = PacketKeys::client(params.suite, secrets);
+        let link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
+        if let Some(entry) = self.links.get_mut(key) {
+            entry.stage = Stage::Linked(Box::new(link));
+            entry.reset_token = Some(params.reset_token);
+        }
+        self.events.push_back(LinkEvent::Up { link: LinkId(key), address });
+        self.touch(key);
+    }
+
+    /// Leads a packet into its link. Whether it opened.
+    pub(super) fn take_in(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        from: SocketAddr,
+        (header, datagram): (&ShortHeader, &[u8]),
+    ) -> bool {
+        let Some(entry) = self.links.get_mut(key) else { return false };
+        let Some(link) = entry.link_mut() else { return false };
+        self.scratch.clear();
+        self.scratch.extend_from_slice(datagram);
+        let mut sink = Sink { link: LinkId(key), events: &mut self.events };
+        let packet = (header, self.scratch.as_mut_slice());
+        let outcome = link.receive(now, from, packet, &mut sink);
+        if link.entropy_needed() {
+            link.challenge_with(&mut self.entropy);
+        }
+        let address = link.address();
+        let reason = match outcome {
+            Ok(reason) => reason,
+            Err(Drop::NotOpened(error)) => {
+                match error {
+                    OpenError::Seen | OpenError::TooOld | OpenError::Forgotten => {
+                        self.counts.replayed += 1;
+                    }
+                    OpenError::Truncated | OpenError::Number => self.counts.malformed += 1,
+                    OpenError::Forged => self.counts.forged += 1,
+                }
+                return false;
+            }
+        };
+        self.confirm(key, address);
+        if let Some(reason) = reason {
+            self.tell_lost(key, reason);
+        }
+        self.touch(key);
+        true
+    }
+
+    /// A packet of the client opened: it has the keys, so the answer need not be repeated.
+    fn confirm(&mut self, key: SlotKey, address: SocketAddr) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        if matches!(entry.stage, Stage::Answered(_)) {
+            let placeholder = Stage::Asked(None);
+            if let Stage::Answered(answered) = std::mem::replace(&mut entry.stage, placeholder) {
+                entry.stage = Stage::Linked(Box::new(answered.0));
+            }
+            let Side::Host(host) = &mut self.side else { return };
+            host.census.confirm(entry.address.ip());
+        }
+        let before = std::mem::replace(&mut entry.address, address);
+        if before.ip() != address.ip()
+            && let Side::Host(host) = &mut self.side
+        {
+            host.census.moved(before.ip(), address.ip());
+        }
+    }
+
+    /// The link may have something to send, or another deadline.
+    fn touch(&mut self, key: SlotKey) {
+        if let Some(entry) = self.links.get_mut(key)
+            && !std::mem::replace(&mut entry.is_ready, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// A link's deadline passed.
+    pub(super) fn wake(&mut self, now: Time, key: SlotKey) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        if entry.is_half_open() {
+            if now.since(entry.began_at) >= self.config.half_open_time {
+                self.counts.half_open_expired += 1;
+                self.retract_events(LinkId(key));
+                self.forget(key);
+            } else {
+                self.wheel.set(now, key.index, entry.began_at + self.config.half_open_time);
+            }
+            return;
+        }
+        let reason = match &mut entry.stage {
+            Stage::Dialing(dialing) => dialing.given_up(now).map(Reason::Refused),
+            Stage::Linked(link) => link.handle_timeout(now, self.listened_since),
+            Stage::Asked(_) | Stage::Answered(_) => None,
+        };
+        self.forget_hello(now, key);
+        match reason {
+            Some(reason) => self.lose(key, reason),
+            None => self.touch(key),
+        }
+    }
+
+    /// The network holds no copy of the link's hello any more.
+    fn forget_hello(&mut self, now: Time, key: SlotKey) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        if now.since(entry.began_at) >= HELLO_LIFETIME
+            && let Some((id, _)) = entry.hello.take()
+            && let Side::Host(host) = &mut self.side
+        {
+            host.hellos.remove(&id);
+        }
+    }
+
+    /// Writes the next datagram of a link and says where it goes. If there is none, the link rests
+    /// until its next deadline.
+    pub(super) fn transmit_of(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        out: &mut Vec<u8>,
+    ) -> Option<SocketAddr> {
+        let entry = self.links.get_mut(key)?;
+        let address = entry.address;
+        let next = match &mut entry.stage {
+            Stage::Dialing(dialing) => {
+                let Side::Client(client) = &self.side else { return None };
+                if dialing.poll_hello(now, &client.precheck, &mut self.rng, out) {
+                    return Some(address);
+                }
+                Some(dialing.poll_timeout())
+            }
+            Stage::Linked(link) => match link.poll_transmit(now, &mut self.bench, out) {
+                Ok(Some(to)) => return Some(to),
+                Ok(None) if link.is_over() => {
+                    self.forget(key);
+                    return None;
+                }
+                Ok(None) => link.poll_timeout(now),
+                Err(reason) => {
+                    self.lose(key, reason);
+                    return None;
+                }
+            },
+            Stage::Asked(_) | Stage::Answered(_) => {
+                Some(entry.began_at + self.config.half_open_time)
+            }
+        };
+        entry.is_ready = false;
+        match next {
+            Some(at) => self.wheel.set(now, key.index, at),
+            None => self.wheel.clear(key.index),
+        }
+        None
+    }
+
+    pub(super) fn send_message(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        message: Outgoing<'_>,
+    ) -> Result<(), SendError> {
+        let Outgoing { kind, lane, key: message_key, payload } = message;
+        let place = match lane {
+            // Messages of one key keep their order; those of others need not wait for them.
+            Lane::ReliableOrdered => {
+                Place::Ordered((message_key % u64::from(Place::CHANNELS)) as u8)
+            }
+            Lane::ReliableUnordered => Place::Unordered,
+            Lane::Latest => Place::Latest(message_key),
+            Lane::Unreliable => Place::Unreliable,
+        };
+        let link = self.living_link(key)?;
+        link.send(now, Push { place, kind, payload, notice: None })?;
+        self.touch(key);
+        Ok(())
+    }
+
+    pub(super) fn send_control(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        control: &Control,
+    ) -> Result<(), SendError> {
+        self.living_link(key)?.control(now, control)?;
+        self.touch(key);
+        Ok(())
+    }
+
+    fn living_link(&mut self, key: SlotKey) -> Result<&mut Link, SendError> {
+        let entry = self.links.get_mut(key).filter(|entry| !entry.is_parted);
+        entry.and_then(Entry::link_mut).ok_or(SendError::NotUp)
+    }
+
+    pub(super) fn say_goodbye(&mut self, now: Time, key: SlotKey, farewell: Option<&Refusal>) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        entry.is_parted = true;
+        match &mut entry.stage {
+            Stage::Linked(link) => {
+                link.close(now, farewell);
+                self.touch(key);
+            }
+            Stage::Asked(_) if farewell.is_some() => {
+                if let Some(refusal) = farewell {
+                    self.turn_away(key, refusal);
+                }
+            }
+            // A dial is not answered yet, and an answer not yet heard: there is nobody to tell.
+            _ => drop(self.forget(key)),
+        }
+    }
+
+    /// Tells that a link is gone, and lets it say its last words if it has any.
+    pub(super) fn lose(&mut self, key: SlotKey, reason: Reason) {
+        self.tell_lost(key, reason);
+        let is_leaving = self.links.get(key).and_then(Entry::link).is_some_and(Link::is_leaving);
+        if is_leaving {
+            self.touch(key);
+        } else {
+            self.forget(key);
+        }
+    }
+
+    fn tell_lost(&mut self, key: SlotKey, reason: Reason) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        if std::mem::replace(&mut entry.is_parted, true) {
+            return;
+        }
+        let link = LinkId(key);
+        self.lost.push_back((link, entry.figures()));
+        self.events.push_back(LinkEvent::Lost { link, reason });
+    }
+
+    /// Takes a link out of every table.
+    pub(super) fn forget(&mut self, key: SlotKey) -> Option<Entry> {
+        let entry = self.links.remove(key)?;
+        self.wheel.clear(key.index);
+        match &mut self.side {
+            Side::Host(host) => {
+                host.census.end(entry.address.ip(), entry.is_half_open());
+                if let Some((id, _)) = entry.hello {
+                    host.hellos.remove(&id);
+                }
+            }
+            Side::Client(client) => client.links.retain(|other| *other != key),
+        }
+        Some(entry)
+    }
+}
