@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("moorline-kcp", &["moorline-link"]),
     ("moorline-proto", &["moorline-link"]),
     ("moorline-udp", &["moorline-link"]),
-    ("moorline-sim", &["moorline-link", "moorline-session", "moorline-kcp"]),
+    ("moorline-sim", &["moorline-link", "moorline-session", "moorline-kcp", "moorline-proto"]),
     ("moorline-metrics", &["moorline-link", "moorline-session"]),
     (
         "moorline",

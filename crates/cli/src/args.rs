@@ -241,7 +241,7 @@ pub(crate) struct Sim {
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) minutes: u32,
     /// What carries the sessions.
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = SimTransport::Kcp)]
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = SimTransport::Native)]
     pub(crate) transport: SimTransport,
     /// Write every event and datagram of the one run into this file.
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
@@ -250,6 +250,8 @@ pub(crate) struct Sim {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SimTransport {
+    /// Links of the native protocol.
+    Native,
     /// Links of existing KCP peers.
     Kcp,
     /// Frames in the clear, of which none is repeated.

@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moorline_sim::{Carrier, Figures, InMemory, Kcp, Outcome as Run, Plan, run, run_again};
+use moorline_sim::{Carrier, Figures, InMemory, Kcp, Native, Outcome as Run, Plan, run, run_again};
 
 use crate::Outcome;
 use crate::args::{self, SimTransport};
@@ -94,6 +94,7 @@ fn plan(args: &args::Sim, place: u64) -> Plan {
 
 fn carrier(transport: SimTransport) -> &'static dyn Carrier {
     match transport {
+        SimTransport::Native => &Native,
         SimTransport::Kcp => &Kcp,
         SimTransport::Memory => &InMemory,
     }

@@ -311,8 +311,12 @@ impl Transport for Endpoint {
         "native"
     }
 
-    fn handle_datagram(&mut self, now: Time, _port: Port, from: SocketAddr, datagram: &[u8]) {
+    fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         self.note_listening(now);
+        if port != Port(0) {
+            self.counts.malformed += 1;
+            return;
+        }
         match &self.side {
             Side::Host(_) => self.receive_as_host(now, from, datagram),
             Side::Client(_) => self.receive_as_client(now, from, datagram),

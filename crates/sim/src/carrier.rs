@@ -5,6 +5,9 @@ use std::fmt;
 use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort};
 use moorline_link::Transport;
 use moorline_link::memory::Memory;
+use moorline_link::rng::Rng;
+use moorline_proto::EndpointConfig;
+use moorline_proto::crypto::{HostKey, Secret};
 
 /// What a transport promises, so that the oracles ask for no more, and for no less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub struct Promises {
     /// sync lane a name and an IP address are all there is. Of links that were so mixed up nothing
     /// is asked.
     pub tells_links_apart: bool,
+    /// It knows a peer by its keys and not by its address: a whole copy of a datagram counts once,
+    /// whoever brings it first, and a client that is seen at a new address is followed there once
+    /// it answered from there.
+    pub knows_peers_by_key: bool,
     /// Before a login is answered, an address gets no more bytes than it sent.
     pub never_amplifies: bool,
 }
@@ -56,6 +63,61 @@ pub trait Carrier: fmt::Debug {
     fn client(&self, endpoint: Endpoint) -> Box<dyn Transport>;
 }
 
+/// Links of the native protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Native;
+
+impl Carrier for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises {
+            notices_damage: true,
+            delivers: true,
+            newest_arrives: true,
+            tells_links_apart: true,
+            knows_peers_by_key: true,
+            never_amplifies: true,
+        }
+    }
+
+    fn host(&self, endpoint: Endpoint) -> Box<dyn Transport> {
+        let (config, entropy) = (native(endpoint), secret(endpoint.seed));
+        let host = moorline_proto::Endpoint::host(config, &host_key(), entropy);
+        Box::new(host.expect("the settings can work"))
+    }
+
+    fn client(&self, endpoint: Endpoint) -> Box<dyn Transport> {
+        let (config, entropy) = (native(endpoint), secret(endpoint.seed));
+        let client = moorline_proto::Endpoint::client(config, host_key().public(), entropy);
+        Box::new(client.expect("the settings can work"))
+    }
+}
+
+/// The key of every host: one that is started anew has it still.
+fn host_key() -> HostKey {
+    HostKey::new(secret(0x6d6f_6f72))
+}
+
+fn secret(seed: u64) -> Secret {
+    let mut rng = Rng::new(seed);
+    let mut bytes = [0; Secret::LEN];
+    for eight in bytes.as_chunks_mut::<8>().0 {
+        *eight = rng.next_u64().to_le_bytes();
+    }
+    Secret::new(bytes)
+}
+
+fn native(endpoint: Endpoint) -> EndpointConfig {
+    EndpointConfig {
+        links_max: endpoint.links_max,
+        links_per_address_max: endpoint.links_per_address_max,
+        ..EndpointConfig::default()
+    }
+}
+
 /// Links of existing KCP peers.
 #[derive(Clone, Copy, Debug)]
 pub struct Kcp;
@@ -71,6 +133,7 @@ impl Carrier for Kcp {
             delivers: true,
             newest_arrives: false,
             tells_links_apart: false,
+            knows_peers_by_key: false,
             never_amplifies: true,
         }
     }
@@ -111,6 +174,7 @@ impl Carrier for InMemory {
             delivers: false,
             newest_arrives: false,
             tells_links_apart: false,
+            knows_peers_by_key: false,
             never_amplifies: false,
         }
     }

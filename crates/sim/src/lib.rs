@@ -37,7 +37,7 @@ pub mod run;
 mod setup;
 mod world;
 
-pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Promises};
+pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Native, Promises};
 pub use fault::{Fault, Faults};
 pub use figures::Figures;
 pub use oracle::{Oracle, Violation};

@@ -203,7 +203,10 @@ impl ReliableOut {
             }
             let unsent: usize = message.unsent_len();
             self.waiting_bytes += message.payload.len() - unsent;
-            message.part_len = part_len as u32;
+            // More parts than before, so that nobody takes a part of one split for one of another.
+            let parts = message.payload.len().div_ceil(part_len);
+            let parts = parts.max(usize::from(message.parts()) + 1);
+            message.part_len = message.payload.len().div_ceil(parts) as u32;
             message.split = Tag::next_split(message.split);
             (message.parts_sent, message.parts_acked) = (0, 0);
             message.acked.clear();

@@ -53,11 +53,6 @@ impl Path {
         self.address
     }
 
-    /// The first packet of a client says where it is: nobody else has the keys.
-    pub(super) const fn confirm(&mut self, address: SocketAddr) {
-        self.address = address;
-    }
-
     /// An authentic packet with the largest number so far came from an address.
     pub(super) fn on_newest(&mut self, now: Time, from: SocketAddr, len: usize) {
         if from == self.address {

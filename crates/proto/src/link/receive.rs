@@ -69,10 +69,11 @@ impl Link {
                 Some(now + self.sender.rtt().patience(Duration::ZERO) * KEPT_PATIENCES);
         }
         if !self.is_confirmed {
+            // The answer that holds its keys reached the client where it asked from.
             self.is_confirmed = true;
-            self.path.confirm(from);
-            sink.up(from);
-        } else if committed.is_newest && self.connection.is_none() {
+            sink.up(self.path.address());
+        }
+        if committed.is_newest && self.connection.is_none() {
             self.path.on_newest(now, from, len);
         }
         let events_before = sink.events.len();

@@ -74,7 +74,7 @@ impl Fragment {
     /// The most parts of a message.
     pub const COUNT_MAX: u16 = 1_024;
     /// The shortest that a part may be which is not the last.
-    pub const LEN_MIN: usize = 512;
+    pub const LEN_MIN: usize = 256;
 }
 
 /// A message or a part of one.

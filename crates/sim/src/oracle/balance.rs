@@ -24,6 +24,8 @@ struct Account {
     sent: u64,
     /// Its login was answered: from there on it may be told more than it said.
     is_answered: bool,
+    /// It said something after it was sent something.
+    said_since_asked: bool,
 }
 
 impl Balance {
@@ -34,12 +36,21 @@ impl Balance {
     }
 
     pub(crate) fn receive(&mut self, port: Port, from: SocketAddr, bytes: usize) {
-        self.accounts.entry((port, from)).or_default().received += bytes as u64;
+        let account = self.accounts.entry((port, from)).or_default();
+        account.received += bytes as u64;
+        account.said_since_asked |= account.sent > 0;
     }
 
     pub(crate) fn answer(&mut self, to: SocketAddr) {
         self.accounts.entry((Port(0), to)).or_default().is_answered = true;
         self.answered.insert(to.ip());
+    }
+
+    /// Somebody who can read what is sent may be at an address. It counts if the address was asked
+    /// and said something since.
+    pub(crate) fn follow(&mut self, to: SocketAddr) {
+        let account = self.accounts.entry((Port(0), to)).or_default();
+        account.is_answered |= account.said_since_asked;
     }
 
     pub(crate) fn send(&mut self, port: Port, to: SocketAddr, bytes: usize) -> Verdict {

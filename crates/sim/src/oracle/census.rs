@@ -1,14 +1,15 @@
 //! A host's table against itself: counts, indexes and limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use moorline_link::Transport;
-use moorline_session::{Host, Session, State};
+use moorline_session::{Host, Session, SessionId, State};
 
 use super::{Verdict, holds};
 
-/// Looks at every session: the cost is that of the table.
-pub(crate) fn check<T: Transport>(host: &Host<T>) -> Verdict {
+/// Looks at every session: the cost is that of the table. Of those that `moved` since they came in,
+/// any number may have ended up at one address: the limit is for who comes in there.
+pub(crate) fn check<T: Transport>(host: &Host<T>, moved: &BTreeSet<SessionId>) -> Verdict {
     let (table, limits) = (host.sessions(), &host.config().limits);
     let counters = host.counters();
     let there = counters.sessions_created - counters.sessions_closed;
@@ -19,6 +20,7 @@ pub(crate) fn check<T: Transport>(host: &Host<T>) -> Verdict {
         states[session.state() as usize] += 1;
         check_one(host, session)?;
         if session.link().is_some()
+            && !moved.contains(&session.id())
             && let Some(address) = session.address()
         {
             *linked.entry(address.ip()).or_insert(0) += 1;

@@ -236,6 +236,7 @@ mod tests {
         delivers: true,
         newest_arrives: true,
         tells_links_apart: true,
+        knows_peers_by_key: true,
         never_amplifies: true,
     };
 

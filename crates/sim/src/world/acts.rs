@@ -163,16 +163,17 @@ impl World<'_, '_> {
         for _ in 0..count {
             let Some((port, bytes)) = self.make_up(fault) else { return Ok(()) };
             let from = stranger(self.dice.index(50));
+            let is_copy = fault == Fault::Replay;
             self.record.fire(fault);
             if self.dice.permille(200) {
                 let client = self.dice.index(self.clients.len());
-                let arrived = Arrived { port: Port(0), from, bytes };
+                let arrived = Arrived { port: Port(0), from, bytes, is_copy };
                 if self.clients[client].asleep_until <= self.now {
                     self.clients[client].hear_stranger(self.now, &arrived)?;
                     self.plan_client(client);
                 }
             } else {
-                self.host.arrive_from_stranger(Arrived { port, from, bytes });
+                self.host.arrive_from_stranger(Arrived { port, from, bytes, is_copy });
             }
         }
         self.agenda.hurry(Actor::Host, self.now.max(self.host.asleep_until));

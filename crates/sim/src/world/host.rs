@@ -59,6 +59,8 @@ pub(crate) struct HostSide<'a> {
     pub(crate) users: BTreeMap<SessionId, EpochId>,
     paths: BTreeMap<SessionId, Path>,
     ended: BTreeSet<SessionId>,
+    /// Sessions whose address changed.
+    moved: BTreeSet<SessionId>,
     /// Every link that a user was logged in on.
     pub(crate) links: BTreeSet<LinkId>,
     pub(crate) balance: Balance,
@@ -92,6 +94,7 @@ impl<'a> HostSide<'a> {
             users: BTreeMap::new(),
             paths: BTreeMap::new(),
             ended: BTreeSet::new(),
+            moved: BTreeSet::new(),
             links: BTreeSet::new(),
             balance: Balance::default(),
             rounds: 0,
@@ -117,6 +120,7 @@ impl<'a> HostSide<'a> {
         self.asked.clear();
         self.paths.clear();
         self.ended.clear();
+        self.moved.clear();
         self.links.clear();
         self.asleep_until = Time::ZERO;
         self.slow_until = Time::ZERO;
@@ -159,7 +163,7 @@ impl<'a> HostSide<'a> {
         let Some(host) = self.process.as_mut() else { return Ok(()) };
         // 1. What arrived, as long as there is room for what comes of it, and the time.
         while !host.is_backlogged()
-            && let Some(Arrived { port, from, bytes }) = self.socket.take()
+            && let Some(Arrived { port, from, bytes, .. }) = self.socket.take()
         {
             self.balance.receive(port, from, bytes.len());
             host.handle_datagram(now, (0, port), from, &bytes);
@@ -185,6 +189,11 @@ impl<'a> HostSide<'a> {
             if session.is_some_and(|session| session.state() == State::LoginFailed) {
                 // The host itself says no to a name that is none.
                 self.balance.answer(sent.to);
+            }
+            // A link that ends may move as well, when no session knows it any more; a stranger that
+            // sends what it overheard is never followed.
+            if self.carrier.promises().knows_peers_by_key && !is_stranger(sent.to) {
+                self.balance.follow(sent.to);
             }
             let verdict = self.balance.send(sent.port, sent.to, datagram.len());
             if self.carrier.promises().never_amplifies {
@@ -252,6 +261,7 @@ impl<'a> HostSide<'a> {
                 let session = self.process.as_ref().and_then(|host| host.sessions().by_id(id));
                 self.links.extend(session.and_then(Session::link).map(|link| link.link));
             }
+            EventKind::AddressChanged => drop(self.moved.insert(id)),
             EventKind::Disconnected => {
                 self.paths.remove(&id);
                 self.ended.insert(id);
@@ -374,16 +384,19 @@ impl<'a> HostSide<'a> {
     /// What strangers sent, one by one: nothing of anybody else may change.
     fn hear_strangers(&mut self, now: Time, record: &mut Record<'_>) -> Checked {
         while let Some(host) = self.process.as_mut().filter(|host| !host.is_backlogged())
-            && let Some(Arrived { port, from, bytes }) = self.strangers.pop_front()
+            && let Some(Arrived { port, from, bytes, is_copy }) = self.strangers.pop_front()
         {
             self.balance.receive(port, from, bytes.len());
             // What others left lying would be told now.
             let is_clean = !host.has_events() && host.poll_timeout().is_none_or(|at| at > now);
-            let before = is_clean.then(|| others(host));
+            let may_count = is_copy && self.carrier.promises().knows_peers_by_key;
+            let before = (is_clean && !may_count).then(|| others(host));
             host.handle_datagram(now, (0, port), from, &bytes);
             if let Some(before) = before {
-                let is_same = others(host) == before;
-                let told = || format!("{} bytes of {from} changed a session", bytes.len());
+                let after = others(host);
+                let is_same = after == before;
+                let changed = after.iter().find(|session| !before.contains(session));
+                let told = || format!("{} bytes of {from} changed {changed:?}", bytes.len());
                 under(Oracle::Isolation, holds(is_same, told))?;
             }
             if now >= self.slow_until {
@@ -397,7 +410,7 @@ impl<'a> HostSide<'a> {
         let Some(host) = &self.process else { return Ok(()) };
         self.rounds += 1;
         if self.rounds.is_multiple_of(1 + host.sessions().len() / CENSUS_PER_SESSIONS) {
-            under(Oracle::Census, census::check(host))?;
+            under(Oracle::Census, census::check(host, &self.moved))?;
         }
         Ok(())
     }

@@ -209,10 +209,9 @@ impl<'a, 't> World<'a, 't> {
         let takes_damaged = self.carrier.promises().notices_damage;
         while let Some((label, bytes, is_whole)) = self.ways[client][0].receive(self.now) {
             let port = Port(u8::from(label.to != self.host.at[0]));
-            let is_taken = is_whole || takes_damaged;
-            let from = if is_taken { label.from } else { stranger(client) };
-            let arrived = Arrived { port, from, bytes };
-            if is_taken {
+            let from = if is_whole || takes_damaged { label.from } else { stranger(client) };
+            let arrived = Arrived { port, from, bytes, is_copy: false };
+            if is_whole {
                 self.host.arrive(arrived);
             } else {
                 self.host.arrive_from_stranger(arrived);
@@ -226,10 +225,9 @@ impl<'a, 't> World<'a, 't> {
         let takes_damaged = self.carrier.promises().notices_damage;
         while let Some((label, bytes, is_whole)) = self.ways[client][1].receive(self.now) {
             let Some((owner, port)) = self.addresses.get(&label.to).copied() else { continue };
-            let is_taken = is_whole || takes_damaged;
-            let from = if is_taken { label.from } else { stranger(client) };
-            let arrived = Arrived { port, from, bytes };
-            if is_taken {
+            let from = if is_whole || takes_damaged { label.from } else { stranger(client) };
+            let arrived = Arrived { port, from, bytes, is_copy: false };
+            if is_whole {
                 self.clients[owner].arrive(arrived);
             } else {
                 self.clients[owner].hear_stranger(self.now, &arrived)?;

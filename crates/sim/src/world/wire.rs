@@ -27,6 +27,8 @@ pub(crate) struct Arrived {
     pub(crate) port: Port,
     pub(crate) from: SocketAddr,
     pub(crate) bytes: Vec<u8>,
+    /// Whether a stranger sends again what it overheard, whole.
+    pub(crate) is_copy: bool,
 }
 
 /// What waits for a process to read it.
