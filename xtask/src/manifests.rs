@@ -16,7 +16,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("moorline-metrics", &["moorline-link", "moorline-session"]),
     (
         "moorline",
-        &["moorline-link", "moorline-session", "moorline-kcp", "moorline-udp", "moorline-metrics"],
+        &[
+            "moorline-link",
+            "moorline-session",
+            "moorline-kcp",
+            "moorline-proto",
+            "moorline-udp",
+            "moorline-metrics",
+        ],
     ),
     (
         PROGRAM,

@@ -1,13 +1,14 @@
 //! What the program can be told. Names of flags are kept stable.
 
-use std::convert::Infallible;
+use std::env;
+use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand, ValueEnum};
-use moorline::Printable;
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use moorline::{Carrier, HostPublicKey, KcpConfig, Printable, SyncPort, host_key};
 
 use crate::relay::Shaping;
 
@@ -42,7 +43,7 @@ Some clients vanish, come back, log out, fail their login or are evicted.
 
 With any of the conditions, the clients connect through a relay, as `moorline relay` is one. Up to
 some 5 % loss and 25 ms each way everything still has to go as scripted; far beyond, clients lose
-their sessions. KCP has no checksum: what is damaged on the way may arrive so.
+their sessions. With --kcp, what is damaged on the way may arrive so: KCP has no checksum.
 
 Exit code 0: every session ended as scripted; 1: some did not; 2: it could not start.
 
@@ -54,7 +55,8 @@ const SERVE_HELP: &str = "\
 Messages of kind 100 are words and go to everyone, with the sender's name before them; 101
 (reliable) and 102 (latest) come back as they are; those of existing KCP peers go to everyone else.
 
-With --json, one object a line, told apart by `event`: `listening` {`kcp`, `kcp_sync`}, `warning`
+With --json, one object a line, told apart by `event`: `listening` {`native`, `host_key`, `kcp`,
+`kcp_sync`}, `warning`
 {`text`}, `session` {`at_ms`, `session`, `kind`, `from`, `to`, `identity`, `address`, `reason`},
 `stopped` {`sessions`, `messages`, `answers_refused`, `malformed`}. The report's fields are those of
 moorline_metrics::Report.
@@ -106,22 +108,29 @@ pub(crate) struct Demo {
     /// Write what happened as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Speak KCP, in plaintext.
+    #[arg(long)]
+    pub(crate) kcp: bool,
     #[command(flatten)]
     pub(crate) shaping: Shaping,
 }
 
 #[derive(Debug, Parser)]
 #[command(after_help = SERVE_HELP)]
+#[command(group(ArgGroup::new("listeners").required(true).multiple(true).args(["bind", "kcp"])))]
 pub(crate) struct Serve {
+    /// Listen here for clients that know the host's key: encrypted.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) bind: Option<SocketAddr>,
+    /// The host's key; made on the first start, with FILE.pub for the clients beside it.
+    #[arg(long, value_name = "FILE", default_value = "moorline.key", requires = "bind")]
+    pub(crate) key: PathBuf,
     /// Listen for KCP peers here: plaintext, and anyone can claim to be anyone.
     #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub(crate) kcp: SocketAddr,
+    pub(crate) kcp: Option<SocketAddr>,
     /// Listen for their sync lane here.
-    #[arg(long, value_name = "ADDR", value_parser = address)]
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "kcp")]
     pub(crate) kcp_sync: Option<SocketAddr>,
-    /// Kept free for an encrypted listener.
-    #[arg(long, hide = true, value_name = "ADDR", value_parser = not_yet)]
-    bind: Option<Infallible>,
     /// The most sessions at a time.
     #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = positive)]
     pub(crate) max_sessions: usize,
@@ -152,17 +161,58 @@ pub(crate) enum Duplicate {
     Supersede,
 }
 
+/// How a host is spoken to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Way {
+    /// The host's public key, as `serve` prints it.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["host_key_file", "kcp", "sync_port"])]
+    host_key: Option<HostPublicKey>,
+    /// The file with the host's public key, which `serve` writes. Without either, the environment
+    /// variable MOORLINE_HOST_KEY names the key.
+    #[arg(long, value_name = "FILE.pub", conflicts_with_all = ["kcp", "sync_port"])]
+    host_key_file: Option<PathBuf>,
+    /// Speak KCP: plaintext, and the host may be anyone.
+    #[arg(long)]
+    kcp: bool,
+    /// The host's port of the sync lane.
+    #[arg(long, value_name = "PORT", requires = "kcp")]
+    pub(crate) sync_port: Option<u16>,
+}
+
+/// The variable that names the host's key where no flag does.
+const HOST_KEY_VARIABLE: &str = "MOORLINE_HOST_KEY";
+
+impl Way {
+    /// What carries a client's session.
+    pub(crate) fn carrier(&self) -> Result<Carrier, Box<dyn Error>> {
+        if self.kcp {
+            let kcp = KcpConfig { sync: self.sync_port.map(SyncPort), ..KcpConfig::default() };
+            return Ok(Carrier::KcpPlaintextUnauthenticated { kcp });
+        }
+        let key = match (&self.host_key, &self.host_key_file) {
+            (Some(key), _) => *key,
+            (None, Some(path)) => host_key::load_public(path)?,
+            (None, None) => match env::var(HOST_KEY_VARIABLE) {
+                Ok(text) => {
+                    text.parse().map_err(|error| format!("{HOST_KEY_VARIABLE}: {error}"))?
+                }
+                Err(_) => return Err(KEY_MISSING.into()),
+            },
+        };
+        Ok(Carrier::Native { host: key, native: Box::default() })
+    }
+}
+
+const KEY_MISSING: &str = "the host's key is missing: take it from what `moorline serve` prints \
+    (--host-key KEY), or the file it writes (--host-key-file FILE.pub), or set MOORLINE_HOST_KEY";
+
 #[derive(Debug, Parser)]
 pub(crate) struct Connect {
     /// The host, as address:port or name:port.
     #[arg(value_name = "ADDR", value_parser = remote)]
     pub(crate) host: SocketAddr,
-    /// Speak KCP: plaintext, and the host may be anyone.
-    #[arg(long, required = true)]
-    pub(crate) kcp: bool,
-    /// The host's port of the sync lane.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) sync_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) way: Way,
     /// The name to log in with.
     #[arg(long)]
     pub(crate) name: String,
@@ -177,12 +227,8 @@ pub(crate) struct Bots {
     /// The host, as address:port or name:port.
     #[arg(value_name = "ADDR", value_parser = remote)]
     pub(crate) host: SocketAddr,
-    /// Speak KCP: plaintext, and the host may be anyone.
-    #[arg(long, required = true)]
-    pub(crate) kcp: bool,
-    /// The host's port of the sync lane.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) sync_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) way: Way,
     /// How many bots.
     #[arg(long, value_name = "N", default_value_t = 100,
         value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -287,10 +333,6 @@ fn remote(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-fn not_yet(_: &str) -> Result<Infallible, String> {
-    Err("this version has no encrypted listener; --kcp ADDR listens in plaintext".to_owned())
-}
-
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
@@ -348,11 +390,13 @@ mod tests {
         let forged = told(&["moorline", "serve", "--kcp", "a\n\x1b[2Jb"]);
         assert!(!forged.contains(char::is_control), "{forged}");
         let missing = told(&["moorline", "connect", "127.0.0.1:9"]);
-        assert!(missing.contains("not provided: --kcp --name <NAME> ("), "{missing}");
+        assert!(missing.contains("not provided: --name <NAME> ("), "{missing}");
+        let nowhere = told(&["moorline", "serve"]);
+        assert!(nowhere.contains("<--bind <ADDR>|--kcp <ADDR>>"), "{nowhere}");
+        let wrong = told(&["moorline", "connect", "127.0.0.1:9", "--host-key", "mlk1qq"]);
+        assert!(wrong.contains("a key has 62 characters"), "{wrong}");
         let unknown = told(&["moorline", "demo", "--second", "5"]);
         assert!(unknown.contains("found; a similar argument exists: '--seconds'"), "{unknown}");
-        let later = told(&["moorline", "serve", "--bind", "127.0.0.1:0"]);
-        assert!(later.contains("no encrypted listener"), "{later}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Client, ClientConfig, ClientEvent, EventKind, Identity, Message, StartError, State,
+    Carrier, Client, ClientConfig, ClientEvent, EventKind, Identity, Message, StartError, State,
 };
 use serde::Serialize;
 
@@ -64,14 +64,15 @@ pub(crate) fn run(args: &Bots) -> Outcome {
     if let Some(path) = &args.json {
         output::check_file(path)?;
     }
-    let per_bot = if args.sync_port.is_some() { 2 } else { 1 };
+    let carrier = args.way.carrier()?;
+    let per_bot = if args.way.sync_port.is_some() { 2 } else { 1 };
     let files = u64::from(args.count) * per_bot + 64;
     if moorline_udp::raise_open_files_limit(files) < files {
         return Err(format!("{} bots need {files} open files: raise ulimit -n", args.count).into());
     }
     let interrupt = Interrupt::listen(None)?;
     let mut tally = Tally::default();
-    let mut bots = log_in(args, &mut tally, &interrupt)?;
+    let mut bots = log_in(args, &carrier, &mut tally, &interrupt)?;
     let started = Instant::now();
     send_for(args, &mut bots, &mut tally, &interrupt);
     let seconds = started.elapsed().as_secs_f64();
@@ -93,6 +94,7 @@ pub(crate) fn run(args: &Bots) -> Outcome {
 /// Starts the bots one after the other, and waits until all are logged in or the time is over.
 fn log_in(
     args: &Bots,
+    carrier: &Carrier,
     tally: &mut Tally,
     interrupt: &Interrupt,
 ) -> Result<Vec<Bot>, Box<dyn Error>> {
@@ -103,7 +105,7 @@ fn log_in(
     while Instant::now() < end && !interrupt.is_set() {
         let round = Instant::now();
         while bots.len() < args.count as usize && next_start <= round {
-            bots.push(start(args, bots.len() as u32)?);
+            bots.push(start(args, carrier, bots.len() as u32)?);
             next_start += STAGGER;
         }
         bots.iter_mut().for_each(|bot| bot.receive(tally));
@@ -139,12 +141,9 @@ fn trouble(bots: &[Bot]) -> Option<String> {
     waiting.find_map(|bot| bot.client.session().failure()).map(ToString::to_string)
 }
 
-fn start(args: &Bots, number: u32) -> Result<Bot, StartError> {
-    let mut config = ClientConfig::kcp_plaintext_unauthenticated(args.name(number))
-        .with_delivery(echo::delivery());
-    if let Some(port) = args.sync_port {
-        config = config.with_sync_port(port);
-    }
+fn start(args: &Bots, carrier: &Carrier, number: u32) -> Result<Bot, StartError> {
+    let config = ClientConfig::new(args.name(number), carrier.clone());
+    let config = config.with_delivery(echo::delivery());
     let (size, id) = (args.size as usize, u64::from(number) * 2);
     Ok(Bot {
         client: Client::connect(args.host, config)?,

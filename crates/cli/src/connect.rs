@@ -26,11 +26,8 @@ const LINGER: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Connect) -> Outcome {
     Identity::from_peer(args.name.as_bytes())?;
-    let mut config =
-        ClientConfig::kcp_plaintext_unauthenticated(&args.name).with_delivery(echo::delivery());
-    if let Some(port) = args.sync_port {
-        config = config.with_sync_port(port);
-    }
+    let config = ClientConfig::new(&args.name, args.way.carrier()?);
+    let config = config.with_delivery(echo::delivery());
     let mut client = Client::connect(args.host, config)?;
     let waker = client.waker()?;
     let interrupt = Interrupt::listen(Some(waker.clone()))?;

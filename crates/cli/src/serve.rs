@@ -1,12 +1,14 @@
 //! `moorline serve`: a host that echoes and relays until it is told to stop.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use moorline::{
-    DuplicatePolicy, Event, HostConfig, KcpConfig, Limits, Listener, Server, ServerConfig,
-    ServerEvent,
+    DuplicatePolicy, Event, HostConfig, HostPublicKey, KcpConfig, Limits, Listener, Server,
+    ServerConfig, ServerEvent, host_key,
 };
 use moorline_metrics::{ReportOptions, ReportWriter};
 use serde::Serialize;
@@ -21,13 +23,14 @@ use crate::output;
 const PER_ADDRESS_MAX: usize = 64;
 
 pub(crate) fn run(args: &Serve) -> Outcome {
-    let mut server = Server::bind(config(args))?;
+    let (config, host_key) = config(args)?;
+    let mut server = Server::bind(config)?;
     if let Some(folder) = &args.report_dir {
         output::check_folder(folder)?;
     }
     let interrupt = Interrupt::listen(Some(server.waker()))?;
     let mut score = Score::default();
-    announce(args, &server);
+    announce(args, &server, host_key);
     while !interrupt.is_set() {
         match server.poll_for(Duration::from_secs(1)) {
             Some(ServerEvent::Session(event)) => tell(args, &event),
@@ -41,13 +44,14 @@ pub(crate) fn run(args: &Serve) -> Outcome {
     stop(args, &mut server, &score)
 }
 
-fn config(args: &Serve) -> ServerConfig {
+/// What the server is told, and the key by which clients know it.
+fn config(args: &Serve) -> Result<(ServerConfig, Option<HostPublicKey>), Box<dyn Error>> {
     let duplicate = match args.duplicate {
         Duplicate::Refuse => DuplicatePolicy::Refuse,
         Duplicate::Supersede => DuplicatePolicy::Supersede,
     };
     // Nobody but this machine can reach a loopback address.
-    let is_local = args.kcp.ip().is_loopback();
+    let is_local = [args.bind, args.kcp].into_iter().flatten().all(|it| it.ip().is_loopback());
     let per_address = if is_local { args.max_sessions } else { PER_ADDRESS_MAX };
     let limits = Limits {
         sessions_max: args.max_sessions,
@@ -61,19 +65,40 @@ fn config(args: &Serve) -> ServerConfig {
         delivery: echo::delivery(),
         ..HostConfig::default()
     };
-    let (reliable, sync, kcp) = (args.kcp, args.kcp_sync, KcpConfig::default());
-    let listeners = vec![Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp }];
-    ServerConfig { host, listeners, buffers: moorline::BufferSizes::HOST }
+    let (mut listeners, mut host_key) = (Vec::new(), None);
+    if let Some(address) = args.bind {
+        let key = Arc::new(host_key::load_or_create(&args.key)?);
+        host_key = Some(key.public());
+        listeners.push(Listener::Native { address, key, native: Box::default() });
+    }
+    if let Some(reliable) = args.kcp {
+        let (sync, kcp) = (args.kcp_sync, KcpConfig::default());
+        listeners.push(Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp });
+    }
+    let buffers = moorline::BufferSizes::HOST;
+    Ok((ServerConfig { host, listeners, buffers }, host_key))
 }
 
 /// A line that a person reads, or an object that a program does.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
-    Listening { kcp: Option<SocketAddr>, kcp_sync: Option<SocketAddr> },
-    Warning { text: &'a str },
+    Listening {
+        native: Option<SocketAddr>,
+        host_key: Option<String>,
+        kcp: Option<SocketAddr>,
+        kcp_sync: Option<SocketAddr>,
+    },
+    Warning {
+        text: &'a str,
+    },
     Session(SessionLine),
-    Stopped { sessions: u64, messages: u64, answers_refused: u64, malformed: u64 },
+    Stopped {
+        sessions: u64,
+        messages: u64,
+        answers_refused: u64,
+        malformed: u64,
+    },
 }
 
 #[derive(Serialize)]
@@ -88,12 +113,18 @@ struct SessionLine {
     reason: Option<String>,
 }
 
-fn announce(args: &Serve, server: &Server) {
+fn announce(args: &Serve, server: &Server, host_key: Option<HostPublicKey>) {
     let mut addresses = server.local_addresses().into_iter();
+    let native = args.bind.and_then(|_| addresses.next());
     let (kcp, kcp_sync) = (addresses.next(), addresses.next());
     if args.json {
-        output::json_line(&Line::Listening { kcp, kcp_sync });
+        let host_key = host_key.map(|key| key.to_string());
+        output::json_line(&Line::Listening { native, host_key, kcp, kcp_sync });
     } else {
+        if let (Some(address), Some(key)) = (native, host_key) {
+            output::line(format!("listening on {address} (native, encrypted)"));
+            output::line(format!("host key {key}"));
+        }
         for (name, address) in [("kcp", kcp), ("kcp sync", kcp_sync)] {
             if let Some(address) = address {
                 output::line(format!("listening on {address} ({name}, plaintext)"));

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use moorline_kcp::{KcpEndpoint, check_ports};
 use moorline_link::{Outgoing, Port, Time, Transport};
+use moorline_proto::Endpoint;
+use moorline_proto::crypto::Secret;
 use moorline_session::{
     ClockSync, Dialer, DialerEvent, Event, Login, Misplaced, RoundTrip, Session, State,
 };
 use moorline_udp::{BufferSizes, Sockets};
 
-use crate::clock::{Clock, random_seed};
+use crate::clock::{Clock, random_bytes, random_seed};
 use crate::config::{Carrier, ClientConfig, SendError, StartError};
 use crate::message::{Incoming, Message};
 use crate::pipe::{Pipe, RETRY_AFTER};
@@ -60,18 +62,12 @@ impl Client {
     /// When a setting makes no sense or no socket can be had.
     pub fn connect(remote: SocketAddr, config: ClientConfig) -> Result<Self, StartError> {
         let ClientConfig { dialer, carrier, buffers } = config;
-        let Carrier::KcpPlaintextUnauthenticated { kcp } = carrier;
         let any: IpAddr = match remote {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        if let Some(sync) = kcp.sync {
-            check_ports(remote.port(), sync.0)?;
-        }
-        let sockets_len = if kcp.sync.is_some() { 2 } else { 1 };
+        let (transport, sockets_len) = open(remote, carrier)?;
         let local = vec![SocketAddr::new(any, 0); sockets_len];
-        let endpoint = KcpEndpoint::client_plaintext_unauthenticated(kcp, random_seed())?;
-        let transport: Box<dyn Transport + Send> = Box::new(endpoint);
         let clock = Clock::start();
         let mut client = Self {
             dialer: Dialer::new(clock.now(), dialer, transport, random_seed())?,
@@ -279,6 +275,27 @@ impl Client {
 
     fn take_call(&self) -> bool {
         self.waker.as_ref().is_some_and(Waker::take_call)
+    }
+}
+
+/// What carries the session, and how many sockets that takes.
+fn open(
+    remote: SocketAddr,
+    carrier: Carrier,
+) -> Result<(Box<dyn Transport + Send>, usize), StartError> {
+    match carrier {
+        Carrier::Native { host, native } => {
+            let entropy = Secret::new(random_bytes().map_err(StartError::Io)?);
+            Ok((Box::new(Endpoint::client(*native, host, entropy)?), 1))
+        }
+        Carrier::KcpPlaintextUnauthenticated { kcp } => {
+            if let Some(sync) = kcp.sync {
+                check_ports(remote.port(), sync.0)?;
+            }
+            let sockets_len = if kcp.sync.is_some() { 2 } else { 1 };
+            let endpoint = KcpEndpoint::client_plaintext_unauthenticated(kcp, random_seed())?;
+            Ok((Box::new(endpoint), sockets_len))
+        }
     }
 }
 

@@ -32,6 +32,16 @@ impl Clock {
     }
 }
 
+/// Bytes of the operating system's randomness, for keys.
+///
+/// # Errors
+/// When it has none to give.
+pub(crate) fn random_bytes() -> std::io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
+    Ok(bytes)
+}
+
 /// A number that differs from process to process and from call to call.
 pub(crate) fn random_seed() -> u64 {
     RandomState::new().hash_one("moorline")

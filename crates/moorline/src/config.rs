@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use moorline_kcp::{KcpConfig, SyncPort};
 use moorline_link::{Delivery, Lane};
+use moorline_proto::EndpointConfig;
+use moorline_proto::crypto::{HostKey, HostPublicKey};
 use moorline_session::{ConnectError, DialerConfig, HostConfig, Login};
 use moorline_udp::{BindError, BufferSizes};
 
@@ -26,6 +29,16 @@ pub struct ServerConfig {
 /// One place where a server can be reached.
 #[derive(Clone, Debug)]
 pub enum Listener {
+    /// For clients that know the host's key: encrypted, as everything native is.
+    Native {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Who the host is; see [`host_key`](crate::host_key).
+        key: Arc<HostKey>,
+        /// The protocol's own settings. How many links there may be follows from
+        /// [`Limits`](moorline_session::Limits), whatever is set here.
+        native: Box<EndpointConfig>,
+    },
     /// For existing KCP peers: in the clear, and anyone can claim to be anyone. What a stranger can
     /// cost is bounded by [`Limits`](moorline_session::Limits).
     KcpPlaintextUnauthenticated {
@@ -40,6 +53,20 @@ pub enum Listener {
 }
 
 impl ServerConfig {
+    /// A server with this key on one port, for clients that know its public key.
+    pub fn native(address: SocketAddr, key: HostKey) -> Self {
+        let (key, native) = (Arc::new(key), Box::default());
+        let listeners = vec![Listener::Native { address, key, native }];
+        Self { host: HostConfig::default(), listeners, buffers: BufferSizes::HOST }
+    }
+
+    /// The same server, reached in one more way. All sessions are in one table.
+    #[must_use]
+    pub fn with_listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// A server for KCP peers on one port: plaintext, and anyone can claim to be anyone.
     pub fn kcp_plaintext_unauthenticated(reliable: SocketAddr) -> Self {
         let kcp = KcpConfig::default();
@@ -84,6 +111,13 @@ pub struct ClientConfig {
 /// What carries a client's session.
 #[derive(Clone, Debug)]
 pub enum Carrier {
+    /// The native protocol, with the one host that has this key.
+    Native {
+        /// The host's public key.
+        host: HostPublicKey,
+        /// The protocol's own settings.
+        native: Box<EndpointConfig>,
+    },
     /// As existing KCP peers do: in the clear, and the host may be anyone.
     KcpPlaintextUnauthenticated {
         /// The protocol's own settings; [`KcpConfig::sync`] names the host's sync port.
@@ -92,21 +126,30 @@ pub enum Carrier {
 }
 
 impl ClientConfig {
-    /// A client of a KCP host, logging in under this name: plaintext, and the host may be anyone.
-    pub fn kcp_plaintext_unauthenticated(name: impl AsRef<[u8]>) -> Self {
-        let login = Login { identity: name.as_ref().to_vec(), payload: Vec::new() };
-        Self {
-            dialer: DialerConfig { login: Some(login), ..DialerConfig::default() },
-            carrier: Carrier::KcpPlaintextUnauthenticated { kcp: KcpConfig::default() },
-            buffers: BufferSizes::SYSTEM,
-        }
+    /// A client of the host with this key, logging in under this name.
+    pub fn native(name: impl AsRef<[u8]>, host: HostPublicKey) -> Self {
+        Self::new(name, Carrier::Native { host, native: Box::default() })
     }
 
-    /// The same client, sending its latest lane to this port of the host.
+    /// A client of a KCP host, logging in under this name: plaintext, and the host may be anyone.
+    pub fn kcp_plaintext_unauthenticated(name: impl AsRef<[u8]>) -> Self {
+        Self::new(name, Carrier::KcpPlaintextUnauthenticated { kcp: KcpConfig::default() })
+    }
+
+    /// A client over this carrier, logging in under this name.
+    pub fn new(name: impl AsRef<[u8]>, carrier: Carrier) -> Self {
+        let login = Login { identity: name.as_ref().to_vec(), payload: Vec::new() };
+        let dialer = DialerConfig { login: Some(login), ..DialerConfig::default() };
+        Self { dialer, carrier, buffers: BufferSizes::SYSTEM }
+    }
+
+    /// The same client, sending its latest lane to this port of a KCP host. The native protocol
+    /// needs no second port.
     #[must_use]
     pub fn with_sync_port(mut self, port: u16) -> Self {
-        let Carrier::KcpPlaintextUnauthenticated { kcp } = &mut self.carrier;
-        kcp.sync = Some(SyncPort(port));
+        if let Carrier::KcpPlaintextUnauthenticated { kcp } = &mut self.carrier {
+            kcp.sync = Some(SyncPort(port));
+        }
         self
     }
 
@@ -137,6 +180,8 @@ impl ClientConfig {
 pub enum StartError {
     /// A setting of the sessions makes no sense.
     Config(moorline_session::ConfigError),
+    /// A setting of the native protocol makes no sense.
+    Native(moorline_proto::ConfigError),
     /// A setting of KCP makes no sense.
     Kcp(moorline_kcp::ConfigError),
     /// There is nowhere to listen.
@@ -158,6 +203,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => write!(f, "bad setting: {error}"),
+            Self::Native(error) => write!(f, "bad setting: {error}"),
             Self::Kcp(error) => write!(f, "bad setting: {error}"),
             Self::NoListener => f.write_str("the server has no listener: name an address"),
             Self::TooManyListeners { len } => {
@@ -174,6 +220,7 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
+            Self::Native(error) => Some(error),
             Self::Kcp(error) => Some(error),
             Self::NoListener | Self::TooManyListeners { .. } => None,
             Self::Bind(error) => Some(error),
@@ -186,6 +233,12 @@ impl Error for StartError {
 impl From<moorline_session::ConfigError> for StartError {
     fn from(error: moorline_session::ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<moorline_proto::ConfigError> for StartError {
+    fn from(error: moorline_proto::ConfigError) -> Self {
+        Self::Native(error)
     }
 }
 

@@ -44,11 +44,12 @@
 //! a run, of which `moorline-metrics` makes a report.
 //!
 //! The modules, each using only those before it: `clock`, `waker`, `message`, `router`, `config`,
-//! `login`, [`kcp`], `pipe`, `server`, `client` and `snapshot`.
+//! `login`, [`host_key`], [`kcp`], `pipe`, `server`, `client` and `snapshot`.
 
 mod client;
 mod clock;
 mod config;
+pub mod host_key;
 pub mod kcp;
 mod login;
 mod message;
@@ -60,6 +61,7 @@ mod waker;
 
 pub use client::{Client, ClientEvent};
 pub use config::{Carrier, ClientConfig, Listener, SendError, ServerConfig, StartError};
+pub use host_key::{HostKey, HostPublicKey, KeyFileError};
 pub use login::LoginRequest;
 pub use message::{DecodeError, DeliverMessage, Incoming, Message};
 pub use moorline_kcp::{KcpConfig, SyncPort};
@@ -68,6 +70,8 @@ pub use moorline_link::{
     Delivery, Identity, Lane, Reason, Refusal, RefusalCode, SendError as LinkSendError, Time,
 };
 pub use moorline_metrics::RunSnapshot;
+pub use moorline_proto::EndpointConfig as NativeConfig;
+pub use moorline_proto::endpoint::{Admission, Admitted, Token};
 pub use moorline_session::{
     ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig,
     HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase,

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort, check_ports};
 use moorline_link::{Outgoing, Port, Reason, Time, Transport};
 use moorline_metrics::PeerLedger;
+use moorline_proto::crypto::Secret;
+use moorline_proto::{Endpoint, EndpointConfig};
 use moorline_session::{
     AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Session,
     SessionId, Table, Watch,
 };
 use moorline_udp::Sockets;
 
-use crate::clock::{Clock, random_seed};
+use crate::clock::{Clock, random_bytes, random_seed};
 use crate::config::{Listener, SendError, ServerConfig, StartError};
 use crate::login::{Answer, Answers, LoginRequest};
 use crate::message::{Incoming, Message};
@@ -86,14 +88,9 @@ impl Server {
             return Err(StartError::TooManyListeners { len: listeners.len() });
         }
         for (listener, number) in listeners.into_iter().zip(0..) {
-            let Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } = listener;
-            if let Some(sync) = sync {
-                check_ports(reliable.port(), sync.port())?;
-            }
-            let kcp = sized(kcp, sync, &host);
-            let endpoint = KcpEndpoint::host_plaintext_unauthenticated(kcp, random_seed())?;
-            transports.push(Box::new(endpoint));
-            for (address, port) in [Some(reliable), sync].into_iter().flatten().zip(0..) {
+            let (transport, own) = open(listener, &host)?;
+            transports.push(transport);
+            for (address, port) in own.into_iter().flatten().zip(0..) {
                 addresses.push(address);
                 routes.push((number, Port(port)));
             }
@@ -382,6 +379,40 @@ impl Server {
                 ServerEvent::Message { session, message: Incoming { kind, lane, payload } }
             }
         }
+    }
+}
+
+/// A listener's transport, and the addresses of its ports.
+type Opened = (Box<dyn Transport + Send>, [Option<SocketAddr>; 2]);
+
+fn open(listener: Listener, host: &HostConfig) -> Result<Opened, StartError> {
+    match listener {
+        Listener::Native { address, key, native } => {
+            let entropy = Secret::new(random_bytes().map_err(StartError::Io)?);
+            let endpoint = Endpoint::host(sized_native(*native, host), &key, entropy)?;
+            Ok((Box::new(endpoint), [Some(address), None]))
+        }
+        Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } => {
+            if let Some(sync) = sync {
+                check_ports(reliable.port(), sync.port())?;
+            }
+            let kcp = sized(kcp, sync, host);
+            let endpoint = KcpEndpoint::host_plaintext_unauthenticated(kcp, random_seed())?;
+            Ok((Box::new(endpoint), [Some(reliable), sync]))
+        }
+    }
+}
+
+/// As [`sized`], for the native protocol.
+fn sized_native(native: EndpointConfig, host: &HostConfig) -> EndpointConfig {
+    let limits = &host.limits;
+    // Where many are let in from one address, many may come at once.
+    let at_once = limits.sessions_per_address_max.min(native.half_open_max / 4);
+    EndpointConfig {
+        links_max: limits.sessions_max.saturating_mul(2),
+        links_per_address_max: limits.sessions_per_address_max.saturating_mul(2),
+        half_open_per_address_max: native.half_open_per_address_max.max(at_once),
+        ..native
     }
 }
 

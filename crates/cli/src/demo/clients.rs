@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Client, ClientConfig, ClientEvent, EventKind, Message, Reason, RefusalCode, StartError, State,
+    Carrier, Client, ClientConfig, ClientEvent, EventKind, Message, Reason, RefusalCode,
+    StartError, State,
 };
 
 use super::script::{self, Cue, Role};
@@ -30,15 +31,20 @@ struct Actor {
 /// All clients of the demo.
 pub(super) struct Clients {
     host: SocketAddr,
+    carrier: Carrier,
     actors: Vec<Actor>,
     payload: Vec<u8>,
     failures: Vec<String>,
 }
 
 impl Clients {
-    pub(super) fn start(host: SocketAddr, sessions: u32) -> Result<Self, StartError> {
-        let mut clients =
-            Self { host, actors: Vec::new(), payload: Vec::new(), failures: Vec::new() };
+    pub(super) fn start(
+        host: SocketAddr,
+        carrier: Carrier,
+        sessions: u32,
+    ) -> Result<Self, StartError> {
+        let (actors, payload, failures) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clients = Self { host, carrier, actors, payload, failures };
         for number in 0..sessions {
             let role = Role::of(number);
             let name = role.session_name(number);
@@ -58,7 +64,7 @@ impl Clients {
     }
 
     fn connect(&self, name: &str) -> Result<Client, StartError> {
-        let mut config = ClientConfig::kcp_plaintext_unauthenticated(name);
+        let mut config = ClientConfig::new(name, self.carrier.clone());
         config.dialer.liveness = script::liveness();
         Client::connect(self.host, config.with_delivery(echo::delivery()))
     }

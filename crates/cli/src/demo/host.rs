@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Event, EventKind, HostConfig, Limits, Reason, Refusal, RefusalCode, Server, ServerConfig,
-    ServerEvent, Session, SessionId, StartError, State, Waker,
+    Carrier, Event, EventKind, HostConfig, KcpConfig, Limits, Reason, Refusal, RefusalCode, Server,
+    ServerConfig, ServerEvent, Session, SessionId, StartError, State, Waker, host_key,
 };
 
 use super::script::{self, Cue, Role};
@@ -56,6 +56,8 @@ impl Story {
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) address: SocketAddr,
+    /// How clients speak to it.
+    pub(super) carrier: Carrier,
     shared: Arc<Shared>,
     waker: Waker,
     thread: JoinHandle<Story>,
@@ -75,12 +77,19 @@ impl Shared {
 }
 
 impl Host {
-    pub(super) fn start(sessions: u32) -> Result<Self, StartError> {
+    pub(super) fn start(sessions: u32, is_kcp: bool) -> Result<Self, StartError> {
         let sessions_max = sessions as usize * 2;
         let limits =
             Limits { sessions_max, sessions_per_address_max: sessions_max, ..Limits::default() };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = ServerConfig::kcp_plaintext_unauthenticated(any_port);
+        let (mut config, carrier) = if is_kcp {
+            let carrier = Carrier::KcpPlaintextUnauthenticated { kcp: KcpConfig::default() };
+            (ServerConfig::kcp_plaintext_unauthenticated(any_port), carrier)
+        } else {
+            let key = host_key::generate().map_err(StartError::Io)?;
+            let carrier = Carrier::Native { host: key.public(), native: Box::default() };
+            (ServerConfig::native(any_port, key), carrier)
+        };
         config.host = HostConfig {
             liveness: script::liveness(),
             keep_time: script::KEEP,
@@ -94,7 +103,7 @@ impl Host {
         let shared = Arc::new(Shared::default());
         let for_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || run(server, &for_thread));
-        Ok(Self { address, shared, waker, thread })
+        Ok(Self { address, carrier, shared, waker, thread })
     }
 
     pub(super) fn on_cue(&self, cue: Cue) {

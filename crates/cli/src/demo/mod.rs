@@ -74,12 +74,13 @@ pub(crate) fn run(args: &Demo) -> Outcome {
         return Err(format!("{clients} clients need {files} open files: raise ulimit -n").into());
     }
     let interrupt = Interrupt::listen(None)?;
-    let host = Host::start(args.sessions)?;
-    output::line(format!("host on {} (kcp, plaintext), {} clients", host.address, args.sessions));
+    let host = Host::start(args.sessions, args.kcp)?;
+    let spoken = if args.kcp { "kcp, plaintext" } else { "native, encrypted" };
+    output::line(format!("host on {} ({spoken}), {} clients", host.address, args.sessions));
     let relay = is_relayed.then(|| relay(args, &host)).transpose()?;
     let way_in = relay.as_ref().map_or(host.address, |relay| relay.address);
     let started = Instant::now();
-    let mut clients = Clients::start(way_in, args.sessions)?;
+    let mut clients = Clients::start(way_in, host.carrier.clone(), args.sessions)?;
     play(args, &host, &mut clients, started, &interrupt)?;
     let story = host.stop()?;
     let relayed = relay.map(Relay::stop).transpose()?;

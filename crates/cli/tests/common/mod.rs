@@ -55,6 +55,18 @@ impl Program {
         (host, address.expect("an address"))
     }
 
+    /// A host on a loopback address that keeps its key in this folder, where it listens, and its
+    /// public key.
+    pub(crate) fn serve_native(folder: &Folder, args: &[&str]) -> (Self, SocketAddr, String) {
+        let key = folder.file("host.key");
+        let own = ["serve", "--bind", "127.0.0.1:0", "--key", &key];
+        let mut host = Self::start(&[&own, args].concat());
+        let told = host.wait_for("(native, encrypted)");
+        let address = told.split(' ').find_map(|word| word.parse().ok());
+        let key = host.wait_for("host key ").replace("host key ", "");
+        (host, address.expect("an address"), key)
+    }
+
     /// A relay to this host, and where it listens.
     pub(crate) fn relay(host: SocketAddr, args: &[&str]) -> (Self, SocketAddr) {
         let to = host.to_string();
