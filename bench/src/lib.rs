@@ -6,7 +6,11 @@
 //! * `--bin memory`: the heap that a session costs.
 //! * `--bin growth`: how long the logins take that make a table grow.
 //!
-//! All of them look at one thing, made here: a [`Crowd`] of sessions on one host.
+//! * `--bin latency`: latency under loss beside the peers, on virtual time: see [`latency`].
+//!
+//! All but the last look at one thing, made here: a [`Crowd`] of sessions on one host.
+
+pub mod latency;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
