@@ -31,7 +31,7 @@ use crate::lanes::{Inbox, InboxStats, Outbox, OutboxStats, Push};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
 use crate::seq::PacketNumber;
-use crate::wire::{ConnectionId, ControlWord, Notice, Place};
+use crate::wire::{ConnectionId, ControlWord, Notice, Place, TAG_LEN};
 
 use acks::Acks;
 use ending::Ending;
@@ -41,9 +41,9 @@ use send::Asked;
 pub use receive::Drop;
 pub use send::Workbench;
 
-/// What a packet may take beside a part of a message: the longest header, the tag, a short
-/// acknowledgement and what stands before a part.
-const PACKET_RESERVE: usize = 13 + 16 + 8 + 13;
+/// What a packet takes beside a part of a message: the first byte of its header, three of its
+/// number, its tag, and what stands before a part. On packets to a host the connection id as well.
+const PACKET_RESERVE: usize = 1 + 3 + TAG_LEN + 10;
 /// How many round trips and more the keys before an update are kept, for packets that come late.
 const KEPT_PATIENCES: u32 = 3;
 /// How much a client keeps that overtook the answer to its login.
@@ -163,6 +163,12 @@ pub struct Sink<'a> {
     pub events: &'a mut VecDeque<LinkEvent>,
 }
 
+/// The longest payload of a part that fits into any packet.
+fn part_len(mtu: u16, connection: Option<ConnectionId>) -> usize {
+    let id_len = connection.map_or(0, |_| ConnectionId::LEN);
+    usize::from(mtu).saturating_sub(PACKET_RESERVE + id_len)
+}
+
 impl Sink<'_> {
     fn up(&mut self, address: SocketAddr) {
         self.events.push_back(LinkEvent::Up { link: self.link, address });
@@ -197,7 +203,7 @@ impl Link {
             ack_delay_max: setup.peer_ack_delay_max,
         });
         let fitted_mtu = sender.mtu();
-        let part_len = usize::from(fitted_mtu).saturating_sub(PACKET_RESERVE);
+        let part_len = part_len(fitted_mtu, setup.connection);
         let outbox = OutboxConfig { bytes_max: setup.bytes_max, limit: setup.limit, part_len };
         Self {
             is_confirmed: setup.connection.is_some(),

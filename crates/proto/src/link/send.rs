@@ -8,7 +8,7 @@ use moorline_link::{Reason, Refusal, Time};
 
 use super::ending::Ending;
 use super::receive::clock_ticks;
-use super::{Link, PACKET_RESERVE};
+use super::{Link, part_len};
 use crate::crypto::Exhausted;
 use crate::lanes::Tag;
 use crate::lanes::outbox::Scope;
@@ -305,7 +305,9 @@ impl Link {
             self.put_lost(&mut draft, scope);
             self.put_new(now, &mut draft, scope);
         }
-        let is_due = self.acks.is_due(now) && draft.has_ack;
+        // What takes the room of a long part leaves by itself, and the part after it.
+        let is_in_the_way = is_new && !draft.is_eliciting;
+        let is_due = draft.has_ack && (self.acks.is_due(now) || is_in_the_way);
         if draft.is_eliciting || occasion != Occasion::Regular || is_due {
             self.put_repeats(now, &mut draft, occasion);
         }
@@ -466,8 +468,7 @@ impl Link {
         if std::mem::replace(&mut self.fitted_mtu, mtu) == mtu {
             return;
         }
-        let part_len = usize::from(mtu).saturating_sub(PACKET_RESERVE);
-        self.outbox.set_part_len(part_len);
+        self.outbox.set_part_len(part_len(mtu, self.connection));
         // What is lost and too long now would wait for ever.
         let mut kept = Vec::new();
         while let Some(lost) = self.sender.take_lost(usize::MAX) {

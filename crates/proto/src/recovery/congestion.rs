@@ -13,7 +13,7 @@ use super::micros;
 use super::rtt::{Rtt, WindowedMin};
 
 /// What may be on its way before anything is known, and at the very least, in packets.
-const WINDOW_INITIAL_PACKETS: u64 = 10;
+const WINDOW_INITIAL_PACKETS: u64 = 20;
 const WINDOW_MIN_PACKETS: u64 = 4;
 /// A link that may not send by its window sends a packet this often all the same.
 pub const FLOOR_INTERVAL: Duration = Duration::from_millis(250);
@@ -23,15 +23,21 @@ const QUEUE_MAX_MICROS: u64 = 40_000;
 /// What stays of the window, in percent.
 const DELAY_BACKOFF_PERCENT: u64 = 85;
 const LOSS_BACKOFF_PERCENT: u64 = 70;
+/// Which part of the window a round takes off where the whole queue stands that may.
+const GIVE_WAY: u64 = 10;
 /// Loss that shrinks the window when a queue stands, and without one.
-const QUEUED_LOSS_PERCENT: u64 = 2;
-const HEAVY_LOSS_PERCENT: u64 = 10;
+const QUEUED_LOSS_PERMILLE: u64 = 20;
+const HEAVY_LOSS_PERMILLE: u64 = 100;
 /// How many packets must be judged before a share of them means anything.
-const QUEUED_LOSS_SAMPLE: u64 = 32;
+const QUEUED_LOSS_SAMPLE: u64 = 64;
 const HEAVY_LOSS_SAMPLE: u64 = 128;
 /// How often a queue of this flow's own is emptied, so that the smallest round trip is seen again
 /// before it is forgotten, and does not creep up with the queue.
 const EMPTY_EVERY: Duration = Duration::from_secs(4);
+/// Which part of the window is left out for it, for one round.
+const EMPTY_PART: u64 = 6;
+/// Rounds after which the queue is gone that was there when a flow left its slow start.
+const SETTLING_ROUNDS: u32 = 2;
 /// Rounds in which nothing is repeated early after a loss that congestion explains.
 const QUIET_ROUNDS: u32 = 2;
 /// Rounds after which a queue that does not drain belongs to somebody else.
@@ -61,12 +67,18 @@ pub struct Congestion {
     standing: WindowedMin,
     round: Round,
     sample: LossSample,
+    /// How much is lost while no queue stands.
+    nature_permille: u64,
     rate: u64,
     quiet_rounds: u32,
     undrained_rounds: Option<u32>,
     policer_samples: u32,
     is_marked: bool,
     emptied_at: Time,
+    /// The window before the queue was emptied, for the round after.
+    refill: Option<u64>,
+    /// Rounds in which the queue is still one that an earlier window made.
+    settling_rounds: u32,
     sent_at: Option<Time>,
     stats: CongestionStats,
 }
@@ -95,8 +107,15 @@ impl LossSample {
         self.acked.saturating_add(self.lost)
     }
 
-    const fn is_above(self, percent: u64) -> bool {
-        self.lost.saturating_mul(100) > self.len().saturating_mul(percent)
+    const fn is_above(self, permille: u64) -> bool {
+        self.lost.saturating_mul(1_000) > self.len().saturating_mul(permille)
+    }
+
+    const fn permille(self) -> u64 {
+        match self.lost.saturating_mul(1_000).checked_div(self.len()) {
+            Some(permille) => permille,
+            None => 0,
+        }
     }
 }
 
@@ -139,12 +158,15 @@ impl Congestion {
             standing: WindowedMin::new(Duration::from_millis(100)),
             round: Round::default(),
             sample: LossSample::default(),
+            nature_permille: 0,
             rate: 0,
             quiet_rounds: 0,
             undrained_rounds: None,
             policer_samples: 0,
             is_marked: false,
             emptied_at: Time::ZERO,
+            refill: None,
+            settling_rounds: 0,
             sent_at: None,
             stats: CongestionStats::default(),
         }
@@ -264,21 +286,41 @@ impl Congestion {
     fn end_round(&mut self, now: Time, queue: &Queue, rtt: &Rtt) {
         self.rate = self.round_rate(now);
         self.quiet_rounds = self.quiet_rounds.saturating_sub(1);
+        if let Some(full) = self.refill.take() {
+            self.window = self.window.max(full);
+            return;
+        }
         let is_congested = self.judge_loss(queue, rtt);
         self.watch_for_others(queue);
         if is_congested {
             self.window = self.floored(self.window * LOSS_BACKOFF_PERCENT / 100);
             self.leave_slow_start_for_loss();
-        } else if self.mode == Mode::Delay && queue.throughout > queue.limit {
+        } else if self.mode == Mode::Delay
+            && queue.throughout > queue.limit
+            && self.settling_rounds == 0
+        {
             self.back_off_from_queue(queue, rtt);
         } else if self.is_time_to_empty(now, queue) {
-            self.window = self.floored(self.emptying(queue, rtt));
+            let full = self.emptying(queue, rtt);
+            self.refill = Some(full);
+            self.window = self.floored(full - full / EMPTY_PART);
             self.quiet_rounds = self.quiet_rounds.max(1);
             self.emptied_at = now;
+        } else if self.settling_rounds > 0 {
+            self.settling_rounds -= 1;
         } else if self.round.is_limited && self.mode != Mode::SlowStart {
-            let grows = self.mode == Mode::Competitive || queue.standing < queue.limit / 2;
-            self.window += if grows { self.packet_len } else { 0 };
+            self.window += self.packet_len;
+            if self.mode == Mode::Delay {
+                self.window = self.floored(self.window - self.excess(queue));
+            }
         }
+    }
+
+    /// What a round takes off for the queue that stands. A packet is added in each round, whatever
+    /// the window; so of flows that see one queue each has as much of it as the others.
+    const fn excess(&self, queue: &Queue) -> u64 {
+        let over = queue.standing.saturating_sub(queue.limit / 4);
+        self.window / GIVE_WAY * over / queue.limit
     }
 
     /// Whether loss or marks ask for a smaller window.
@@ -291,11 +333,14 @@ impl Congestion {
             is_congested |= self.round.lost > 0;
         }
         if has_sample && is_queued {
-            is_congested |= self.sample.is_above(QUEUED_LOSS_PERCENT) && self.round.lost > 0;
+            // What is lost without a queue as well is the path's nature.
+            let permille = QUEUED_LOSS_PERMILLE + self.nature_permille * 2;
+            is_congested |= self.sample.is_above(permille) && self.round.lost > 0;
             self.sample = LossSample::default();
         } else if self.sample.len() >= HEAVY_LOSS_SAMPLE {
             // A flow that its window does not hold back cannot be what overloads the path.
-            let is_heavy = self.sample.is_above(HEAVY_LOSS_PERCENT) && self.round.is_limited;
+            let is_heavy = self.sample.is_above(HEAVY_LOSS_PERMILLE) && self.round.is_limited;
+            self.nature_permille = (self.nature_permille * 3 + self.sample.permille()) / 4;
             self.sample = LossSample::default();
             self.policer_samples = if is_heavy { self.policer_samples + 1 } else { 0 };
             if self.policer_samples >= POLICER_SAMPLES {
@@ -362,7 +407,11 @@ impl Congestion {
         self.rate = self.rate.max(self.round_rate(now));
         let min = micros(rtt.min());
         let held = (self.window / 2).saturating_mul(min) / (min + queue.standing).max(1);
-        self.window = self.floored(self.window.min(self.delivered(rtt).max(held)));
+        // With half the queue that may stand.
+        let short = self.delivered(rtt).max(held);
+        let full = short.saturating_mul(min + queue.limit / 2) / min.max(1);
+        self.settling_rounds = SETTLING_ROUNDS;
+        self.window = self.floored(self.window.min(full));
         self.threshold = self.window;
         self.mode = Mode::Delay;
         self.undrained_rounds.get_or_insert(0);
