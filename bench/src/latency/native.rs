@@ -105,12 +105,7 @@ impl Contender for Native {
         }
     }
 
-    fn tick(&mut self, now: Time) {
-        if std::env::var_os("DBG").is_some() && let Some(link) = self.link && let Some(st) = self.ends[0].native_stats(link) {
-            let s = st.sending;
-            eprintln!("{} cwnd {} fl {} rtt {:?} min {:?} ppm {} lost {} cong {:?} mtu {:?} stats q {:?}", now, s.window_bytes, s.in_flight_bytes, s.rtt.smoothed, s.rtt.min, s.loss_ppm, s.loss.lost, s.congestion, s.mtu, st.sent);
-        }
-    }
+    fn tick(&mut self, _: Time) {}
 
     fn receive(&mut self, now: Time, at: End, datagram: &[u8]) {
         let from = if at == End::Host { End::Client } else { End::Host };

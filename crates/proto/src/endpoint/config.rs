@@ -60,8 +60,8 @@ pub struct EndpointConfig {
     /// The longest datagram that is sent and taken, in bytes. Default 1,452, which Ethernet carries
     /// over IPv6 too; at least 1,200. Longer ones than 1,200 are sent when the path carries them.
     pub datagram_len_max: u16,
-    /// Whether small reliable messages are repeated before they are known to be lost. Default: one
-    /// byte of copies for two others.
+    /// Whether small reliable messages are repeated before they are known to be lost. Default: as
+    /// many bytes of copies as of all else, where a path loses something.
     pub repetition: Repetition,
     /// Host: tells hosts apart that share a key. Default 0.
     pub node: u16,

@@ -19,7 +19,7 @@ pub use slab::FRAMES_MAX;
 
 /// The longest frame that is repeated early.
 pub const REPEAT_LEN_MAX: u16 = 256;
-/// What overdue copies may borrow: one packet.
+/// What first and overdue copies may borrow: one packet.
 const BORROW_MAX: i64 = 1_200;
 /// What may be saved up: one packet and eight frames.
 pub const BUDGET_MAX: i64 = BORROW_MAX + 8 * (REPEAT_LEN_MAX as i64 + 4);
@@ -49,8 +49,8 @@ pub enum Repetition {
 }
 
 impl Repetition {
-    /// One byte of copies for two others.
-    pub const DEFAULT: Self = Self::On { budget_permille: 500 };
+    /// As many bytes of copies as of all else.
+    pub const DEFAULT: Self = Self::On { budget_permille: 1_000 };
 
     fn budget_permille(self) -> i64 {
         match self {
@@ -236,7 +236,7 @@ impl Early {
         for (rank, _, id) in candidates.iter().flatten() {
             let Some(repeat) = self.slab.repeat(*id) else { continue };
             let cost = i64::from(repeat.len) * 1_000;
-            let floor = if *rank == OVERDUE { -BORROW_MAX * 1_000 } else { 0 };
+            let floor = if *rank <= OVERDUE { -BORROW_MAX * 1_000 } else { 0 };
             let is_paid = occasion != Occasion::Regular || budget - cost >= floor;
             if is_paid && usize::from(repeat.len) <= room {
                 room -= usize::from(repeat.len);
@@ -278,11 +278,15 @@ impl Early {
         if now.since(frame.last_tx) < spacing || frame.outstanding >= OUTSTANDING_MAX {
             return None;
         }
+        let copies_max = conditions.estimate.copies(frame.urgency);
         let is_overdue = now.since(frame.first_tx) > conditions.patience;
+        let is_first = frame.copies == 1 && copies_max > 1 && !is_overdue;
+        if is_first && occasion == Occasion::Regular {
+            return Some(FIRST);
+        }
         if is_overdue && now >= self.overdue_allowed_at(conditions) || occasion == Occasion::Probe {
             return Some(OVERDUE);
         }
-        let copies_max = conditions.estimate.copies(frame.urgency);
         (frame.copies < copies_max).then_some(frame.copies.max(OVERDUE + 1))
     }
 
@@ -426,8 +430,11 @@ impl Early {
     }
 }
 
-/// The place of an overdue candidate in the order: before all others.
-const OVERDUE: u8 = 0;
+/// The place in the order of what was sent once: its first copy is worth most, and must not wait for
+/// those of frames whose acknowledgement was lost.
+const FIRST: u8 = 0;
+/// The place of an overdue candidate: before all further copies.
+const OVERDUE: u8 = 1;
 
 #[cfg(test)]
 mod tests;
