@@ -1,4 +1,11 @@
 //! Latency under loss beside the peers, on virtual time: tables for BENCHMARKS.md.
+//!
+//! ```text
+//! cargo run --release -p moorline-bench --bin latency                                # all of it
+//! cargo run --release -p moorline-bench --bin latency -- --case sparse --seconds 60  # one table
+//! ```
+
+#![expect(clippy::print_stdout, reason = "tables are what it is for")]
 
 use std::process::ExitCode;
 

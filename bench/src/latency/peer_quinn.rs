@@ -137,6 +137,10 @@ impl Quinn {
         else {
             return;
         };
+        // Nothing written would be a frame of its own.
+        if self.unwritten.is_empty() {
+            return;
+        }
         // What a blocked stream does not take waits.
         let taken = connection.send_stream(stream).write(&self.unwritten).unwrap_or(0);
         self.unwritten.drain(..taken);

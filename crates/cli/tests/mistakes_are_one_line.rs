@@ -41,7 +41,10 @@ fn wrong_flags() {
         (&["bots", "127.0.0.1:9"], "--host-key-file FILE.pub"),
         (&["bots", "127.0.0.1:9", "--host-key", "mlk1"], "was it cut?"),
         (&["bots", "127.0.0.1:9", "--host-key-file", "/none.pub"], "No such file"),
-        (&["bots", "127.0.0.1:9", "--sync-port", "9", "--host-key-file", "k"], "cannot be used with"),
+        (
+            &["bots", "127.0.0.1:9", "--sync-port", "9", "--host-key-file", "k"],
+            "cannot be used with",
+        ),
         (&["connect", "127.0.0.1:9", "--kcp"], "--name"),
         (&["connect", "127.0.0.1:0", "--kcp", "--name", "ann"], "port 0"),
         (&["connect", "0.0.0.0:9", "--kcp", "--name", "ann"], "one of its addresses"),

@@ -27,6 +27,9 @@ pub use tag::Tag;
 
 /// How far above the least message of a reliable lane that did not arrive another may be.
 pub const SPAN_MAX: u64 = 1 << 14;
+/// Of how many keys the newest number is remembered, and how many may wait. Of more, those that
+/// were silent longest are forgotten: what comes late of them is dropped, whether it is new or not.
+pub const KEYS_MAX: usize = 4_096;
 /// The longest message of a lane that is not reliable, in bytes.
 pub const SYNC_LEN_MAX: usize = 64 * 1_024;
 

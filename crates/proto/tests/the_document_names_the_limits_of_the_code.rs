@@ -2,10 +2,12 @@
 
 use moorline_link::Refusal;
 use moorline_proto::crypto::CookieKeys;
+use moorline_proto::lanes::outbox::MESSAGE_LEN_MAX;
+use moorline_proto::lanes::{KEYS_MAX, SPAN_MAX, SYNC_LEN_MAX};
 use moorline_proto::seq::ReplayWindow;
 use moorline_proto::wire::{
-    AckCompact, AckRanges, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Fragment, Frame, Frames, Place,
-    TAG_LEN, TOKEN_LEN_MAX, VERSION, WireError,
+    AckCompact, AckRanges, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Fragment, Frame, Frames,
+    MESSAGE_CHARGE, Place, TAG_LEN, TOKEN_LEN_MAX, VERSION, WireError,
 };
 
 const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
@@ -30,6 +32,12 @@ fn every_limit_is_the_codes() {
         ("ranges in an acknowledgement", AckRanges::RANGES_MAX as u64),
         ("packets in a compact history", AckCompact::HISTORY_LEN.into()),
         ("parts of a message", Fragment::COUNT_MAX.into()),
+        ("bytes of a part that is not the last, at least", Fragment::LEN_MIN as u64),
+        ("what a message counts for beside its bytes", MESSAGE_CHARGE),
+        ("how far a reliable message may be ahead", SPAN_MAX),
+        ("bytes of a latest or unreliable message", SYNC_LEN_MAX as u64),
+        ("keys whose latest value is remembered", KEYS_MAX as u64),
+        ("bytes of a reliable message", MESSAGE_LEN_MAX as u64),
         ("ordered channels", Place::CHANNELS.into()),
         ("bytes of a notice's text", Refusal::TEXT_LEN_MAX as u64),
         ("bytes of a tag", TAG_LEN as u64),

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::assembly::Assembly;
-use super::{SYNC_LEN_MAX, Violation};
+use super::{KEYS_MAX, SYNC_LEN_MAX, Violation};
 use crate::seq::Seq16;
 use crate::wire::MessageFrame;
 
-/// Of how many keys the newest number is remembered. Of more, those that were silent longest are
-/// forgotten: what comes late of them is dropped, whether it is new or not.
-pub(super) const KEYS_MAX: usize = 4_096;
 /// How many values may be here in part, and how many bytes.
 const PARTIAL_MAX: usize = 64;
 const PARTIAL_BYTES_MAX: usize = 4 * SYNC_LEN_MAX;

@@ -8,15 +8,13 @@ use moorline_link::{Lane, SendError, Time};
 use super::latest_out::LatestOut;
 use super::reliable_out::{Done, MESSAGE_COST, ReliableOut};
 use super::unreliable::UnreliableOut;
-use super::{SYNC_LEN_MAX, Tag};
+use super::{KEYS_MAX, SYNC_LEN_MAX, Tag};
 use crate::recovery::estimate::Urgency;
 use crate::wire::{Fragment, MESSAGE_CHARGE, MessageFrame, Place, WIDE_LEN_MAX};
 
 /// The longest message of a reliable lane, in bytes: as many parts as there may be of the shortest
 /// that a path makes.
 pub const MESSAGE_LEN_MAX: usize = 1_024 * Fragment::COUNT_MAX as usize;
-/// How many keys the latest lane may hold values of.
-const KEYS_MAX: usize = super::latest_in::KEYS_MAX;
 /// What the sync lanes may send before bulk that waits has its turn, and how much they may then
 /// send for each byte of bulk.
 const SYNC_CREDIT_MAX: i64 = 64 * 1_024;

@@ -318,9 +318,10 @@ impl Congestion {
 
     /// What a round takes off for the queue that stands. A packet is added in each round, whatever
     /// the window; so of flows that see one queue each has as much of it as the others.
-    const fn excess(&self, queue: &Queue) -> u64 {
+    /// It is never more than half the window.
+    fn excess(&self, queue: &Queue) -> u64 {
         let over = queue.standing.saturating_sub(queue.limit / 4);
-        self.window / GIVE_WAY * over / queue.limit
+        (self.window / GIVE_WAY * over / queue.limit).min(self.window / 2)
     }
 
     /// Whether loss or marks ask for a smaller window.

@@ -430,8 +430,8 @@ impl Early {
     }
 }
 
-/// The place in the order of what was sent once: its first copy is worth most, and must not wait for
-/// those of frames whose acknowledgement was lost.
+/// The place in the order of what was sent once: its first copy is worth most, and must not wait
+/// for those of frames whose acknowledgement was lost.
 const FIRST: u8 = 0;
 /// The place of an overdue candidate: before all further copies.
 const OVERDUE: u8 = 1;
