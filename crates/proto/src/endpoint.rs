@@ -44,7 +44,7 @@ use dialing::Dialing;
 use greeting::{Circumstances, Door, Greeting};
 use links::Entry;
 
-pub use config::{Admission, Admitted, ConfigError, EndpointConfig, Token};
+pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token};
 
 /// How many answers to first packets wait for the driver at most.
 const ANSWERS_MAX: usize = 1_024;

@@ -9,6 +9,8 @@ use moorline_link::rng::Rng;
 use moorline_proto::EndpointConfig;
 use moorline_proto::crypto::{HostKey, Secret};
 
+use crate::oracle::nonces::{End, KeyRing};
+
 /// What a transport promises, so that the oracles ask for no more, and for no less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promises {
@@ -36,7 +38,7 @@ pub struct Promises {
 }
 
 /// What one endpoint is to be like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// What is random in it.
     pub seed: u64,
@@ -46,6 +48,8 @@ pub struct Endpoint {
     pub links_max: usize,
     /// The most links of one address it may have.
     pub links_per_address_max: usize,
+    /// Who is told the keys of its links, where links have keys.
+    pub keys: KeyRing,
 }
 
 /// A transport to run sessions over: a new one is a new implementation of this.
@@ -84,13 +88,15 @@ impl Carrier for Native {
     }
 
     fn host(&self, endpoint: Endpoint) -> Box<dyn Transport> {
-        let (config, entropy) = (native(endpoint), secret(endpoint.seed));
+        let (entropy, key_log) = (secret(endpoint.seed), endpoint.keys.listener(End::Host));
+        let config = EndpointConfig { key_log: Some(key_log), ..native(&endpoint) };
         let host = moorline_proto::Endpoint::host(config, &host_key(), entropy);
         Box::new(host.expect("the settings can work"))
     }
 
     fn client(&self, endpoint: Endpoint) -> Box<dyn Transport> {
-        let (config, entropy) = (native(endpoint), secret(endpoint.seed));
+        let (entropy, key_log) = (secret(endpoint.seed), endpoint.keys.listener(End::Client));
+        let config = EndpointConfig { key_log: Some(key_log), ..native(&endpoint) };
         let client = moorline_proto::Endpoint::client(config, host_key().public(), entropy);
         Box::new(client.expect("the settings can work"))
     }
@@ -110,7 +116,7 @@ fn secret(seed: u64) -> Secret {
     Secret::new(bytes)
 }
 
-fn native(endpoint: Endpoint) -> EndpointConfig {
+fn native(endpoint: &Endpoint) -> EndpointConfig {
     EndpointConfig {
         links_max: endpoint.links_max,
         links_per_address_max: endpoint.links_per_address_max,
@@ -139,17 +145,18 @@ impl Carrier for Kcp {
     }
 
     fn host(&self, endpoint: Endpoint) -> Box<dyn Transport> {
-        let host = KcpEndpoint::host_plaintext_unauthenticated(config(endpoint), endpoint.seed);
+        let host = KcpEndpoint::host_plaintext_unauthenticated(config(&endpoint), endpoint.seed);
         Box::new(host.expect("the settings can work"))
     }
 
     fn client(&self, endpoint: Endpoint) -> Box<dyn Transport> {
-        let client = KcpEndpoint::client_plaintext_unauthenticated(config(endpoint), endpoint.seed);
+        let client =
+            KcpEndpoint::client_plaintext_unauthenticated(config(&endpoint), endpoint.seed);
         Box::new(client.expect("the settings can work"))
     }
 }
 
-fn config(endpoint: Endpoint) -> KcpConfig {
+fn config(endpoint: &Endpoint) -> KcpConfig {
     KcpConfig {
         sync: endpoint.sync_port.map(SyncPort),
         links_max: endpoint.links_max,

@@ -27,6 +27,8 @@ pub struct Figures {
     pub healing_max: Duration,
     /// The most that an address got before its login was answered, in thousandths of what it sent.
     pub amplification_permille_max: u64,
+    /// Encrypted packets whose numbers were looked at.
+    pub nonces: u64,
     /// The faults of each run.
     fired: Vec<Faults>,
 }
@@ -44,6 +46,7 @@ impl Figures {
         self.healing_max = self.healing_max.max(outcome.healing);
         self.amplification_permille_max =
             self.amplification_permille_max.max(outcome.amplification_permille);
+        self.nonces += outcome.nonces;
         self.fired.push(outcome.fired);
     }
 
@@ -83,6 +86,9 @@ impl fmt::Display for Figures {
             amplification / 1_000,
             amplification % 1_000 / 10
         )?;
+        if self.nonces > 0 {
+            writeln!(f, "{} encrypted packets, no number twice with one key", self.nonces)?;
+        }
         writeln!(f, "runs in which each fault happened:")?;
         for line in Fault::ALL.chunks(5) {
             for fault in line {

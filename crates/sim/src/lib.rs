@@ -40,5 +40,6 @@ mod world;
 pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Native, Promises};
 pub use fault::{Fault, Faults};
 pub use figures::Figures;
+pub use oracle::nonces::KeyRing;
 pub use oracle::{Oracle, Violation};
 pub use run::{Outcome, Plan, run, run_again};

@@ -49,6 +49,8 @@ pub struct Outcome {
     pub healing: Duration,
     /// The most that an address got before its login was answered, in thousandths of what it sent.
     pub amplification_permille: u64,
+    /// Encrypted packets whose numbers were looked at.
+    pub nonces: u64,
 }
 
 /// Runs one seed; `trace` is told of every event and datagram, a line each.
@@ -80,6 +82,7 @@ pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outco
         datagrams: record.datagrams,
         healing,
         amplification_permille: world.amplification_permille(),
+        nonces: world.nonces(),
     }
 }
 

@@ -35,6 +35,7 @@ const FOUND_ONCE_NATIVELY: [u64; 9] = [34, 60, 105, 120, 9, 77, 16, 124, 146];
 #[test]
 fn over_the_native_protocol() {
     let figures = figures(&Native, 0..20);
+    assert!(figures.nonces * 10 > figures.datagrams * 9, "most datagrams are looked into");
     assert!(figures.logins > 100 && figures.reliable > 1_000);
     assert!(figures.amplification_permille_max <= 1_000);
 }

@@ -276,14 +276,39 @@ impl Opener {
         header: &ShortHeader,
         packet: &'p mut [u8],
     ) -> Result<(Opened, &'p [u8]), OpenError> {
-        let expected = self.window.expected();
-        let number = PacketNumber::expand(header.number, header.number_len, expected);
-        let number = number.ok_or(OpenError::Number)?;
+        let number = self.number(header)?;
         match self.window.check(number) {
-            Freshness::New => {}
-            Freshness::Seen => return Err(OpenError::Seen),
-            Freshness::TooOld => return Err(OpenError::TooOld),
+            Freshness::New => self.open_as(number, header, packet),
+            Freshness::Seen => Err(OpenError::Seen),
+            Freshness::TooOld => Err(OpenError::TooOld),
         }
+    }
+
+    /// Opens a packet in place as [`open`](Self::open) does, be it new or not; for those who look
+    /// into traffic that is not theirs.
+    ///
+    /// # Errors
+    /// When it is not authentic, or its keys are gone.
+    pub fn reopen<'p>(
+        &self,
+        header: &ShortHeader,
+        packet: &'p mut [u8],
+    ) -> Result<(PacketNumber, &'p [u8]), OpenError> {
+        let (opened, frames) = self.open_as(self.number(header)?, header, packet)?;
+        Ok((opened.number, frames))
+    }
+
+    fn number(&self, header: &ShortHeader) -> Result<PacketNumber, OpenError> {
+        let expected = self.window.expected();
+        PacketNumber::expand(header.number, header.number_len, expected).ok_or(OpenError::Number)
+    }
+
+    fn open_as<'p>(
+        &self,
+        number: PacketNumber,
+        header: &ShortHeader,
+        packet: &'p mut [u8],
+    ) -> Result<(Opened, &'p [u8]), OpenError> {
         let (head, body) = packet.split_at_mut_checked(header.len()).ok_or(OpenError::Truncated)?;
         if body.len() < TAG_LEN {
             return Err(OpenError::Truncated);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use moorline_link::Refusal;
 
-use crate::crypto::Secret;
+use crate::crypto::{LinkSecrets, Secret};
 use crate::recovery::early::Repetition;
-use crate::wire::{DATAGRAM_LEN_BASE, Suite, TOKEN_LEN_MAX};
+use crate::wire::{ConnectionId, DATAGRAM_LEN_BASE, Suite, TOKEN_LEN_MAX};
 
 /// The settings of an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug)]
@@ -65,6 +65,8 @@ pub struct EndpointConfig {
     pub repetition: Repetition,
     /// Host: tells hosts apart that share a key. Default 0.
     pub node: u16,
+    /// Who is told the keys of every link. Default `None`.
+    pub key_log: Option<Arc<dyn KeyLog>>,
 }
 
 impl Default for EndpointConfig {
@@ -89,6 +91,7 @@ impl Default for EndpointConfig {
             datagram_len_max: 1_452,
             repetition: Repetition::DEFAULT,
             node: 0,
+            key_log: None,
         }
     }
 }
@@ -109,6 +112,14 @@ pub struct Token {
 pub trait Admission: fmt::Debug + Send + Sync {
     /// What a token stands for, and whether it lets its bearer in.
     fn admit(&self, token: &[u8], from: SocketAddr) -> Admitted;
+}
+
+/// Is told the keys of every link, to look into recorded traffic. Whoever has them can read and forge
+/// all of the link's packets.
+pub trait KeyLog: fmt::Debug + Send + Sync {
+    /// A link has its keys: a client's with the host's yes, a host's with its own. `connection` is
+    /// what its packets to the host carry.
+    fn on_link(&self, connection: ConnectionId, suite: Suite, secrets: &LinkSecrets);
 }
 
 /// What a token is worth.

@@ -201,6 +201,9 @@ impl Endpoint {
             return;
         };
         let address = entry.address;
+        if let Some(log) = &self.config.key_log {
+            log.on_link(connection, suite, &secrets);
+        }
         let keys = PacketKeys::host(suite, &secrets);
         let link = self.new_link(now, address, (None, keys), &peer);
         if let Some(entry) = self.links.get_mut(key) {
@@ -269,6 +272,9 @@ impl Endpoint {
     fn come_up(&mut self, now: Time, key: SlotKey, accepted: &(HostParams, LinkSecrets)) {
         let (params, secrets) = accepted;
         let Some(address) = self.links.get(key).map(|entry| entry.address) else { return };
+        if let Some(log) = &self.config.key_log {
+            log.on_link(params.connection, params.suite, secrets);
+        }
         let keys = PacketKeys::client(params.suite, secrets);
         let link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
         if let Some(entry) = self.links.get_mut(key) {

@@ -3,6 +3,7 @@
 pub(crate) mod balance;
 pub(crate) mod census;
 pub(crate) mod ledger;
+pub(crate) mod nonces;
 pub(crate) mod path;
 
 use std::fmt;
@@ -23,6 +24,8 @@ pub enum Oracle {
     Amplification,
     /// What a stranger sends changes nothing for others.
     Isolation,
+    /// No key is that of two links, and no number is used twice with one key.
+    Nonces,
     /// When the faults are over, everyone who wants in is in, and both sides agree.
     Healing,
     /// When all is closed, nothing is left.

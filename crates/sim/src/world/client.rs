@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use moorline_link::time::earliest;
 use moorline_link::{Lane, Outgoing, Port, Time, Transport};
+use moorline_proto::wire::Direction;
 use moorline_session::{Dialer, DialerConfig, DialerEvent, Event, EventKind, Side, State};
 
 use super::wire::{Arrived, Socket};
@@ -58,7 +59,6 @@ impl<'a> ClientSide<'a> {
     ) -> Self {
         Self {
             carrier,
-            endpoint,
             config: start.config,
             number,
             user: start.user,
@@ -80,6 +80,7 @@ impl<'a> ClientSide<'a> {
             since: Time::ZERO,
             path: Path::default(),
             dice: Dice::new(endpoint.seed),
+            endpoint,
         }
     }
 
@@ -97,7 +98,7 @@ impl<'a> ClientSide<'a> {
 
     /// A new process that wants in.
     pub(crate) fn start(&mut self, now: Time) {
-        let endpoint = Endpoint { seed: self.dice.seed(), ..self.endpoint };
+        let endpoint = Endpoint { seed: self.dice.seed(), ..self.endpoint.clone() };
         let transport = self.carrier.client(endpoint);
         let dialer = Dialer::new(now, self.config.clone(), transport, self.dice.seed());
         self.process = Some(dialer.expect("the settings make sense"));
@@ -180,6 +181,7 @@ impl<'a> ClientSide<'a> {
         datagram: &mut Vec<u8>,
     ) -> Option<(Port, SocketAddr)> {
         let sent = self.process.as_mut()?.poll_transmit(now, datagram)?;
+        self.endpoint.keys.see(Direction::ToHost, sent.to, datagram);
         Some((sent.port, sent.to))
     }
 

@@ -8,6 +8,7 @@ use moorline_link::time::earliest;
 use moorline_link::{
     Identity, Lane, LinkId, Outgoing, Port, Reason, Refusal, RefusalCode, Time, Transport,
 };
+use moorline_proto::wire::Direction;
 use moorline_session::{
     Event, EventKind, Host, HostConfig, HostEvent, LoggedIn, Session, SessionId, Side, State,
 };
@@ -78,7 +79,6 @@ impl<'a> HostSide<'a> {
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
         Self {
             carrier,
-            endpoint,
             config,
             at: [address(8_080), address(endpoint.sync_port.unwrap_or(8_081))],
             process: None,
@@ -99,12 +99,13 @@ impl<'a> HostSide<'a> {
             balance: Balance::default(),
             rounds: 0,
             dice: Dice::new(endpoint.seed),
+            endpoint,
         }
     }
 
     /// A new process at the same addresses, which knows nobody.
     pub(crate) fn start(&mut self, now: Time) {
-        let endpoint = Endpoint { seed: self.dice.seed(), ..self.endpoint };
+        let endpoint = Endpoint { seed: self.dice.seed(), ..self.endpoint.clone() };
         let transports = vec![self.carrier.host(endpoint)];
         let host = Host::new(self.config.clone(), transports, self.dice.seed());
         self.process = Some(host.expect("the settings make sense"));
@@ -181,6 +182,11 @@ impl<'a> HostSide<'a> {
         self.take_census()
     }
 
+    /// How many encrypted packets were looked into.
+    pub(crate) fn nonces(&self) -> u64 {
+        self.endpoint.keys.checked()
+    }
+
     fn transmit(&mut self, now: Time, record: &mut Record<'_>, send: Post<'_>) -> Checked {
         let Some(host) = self.process.as_mut() else { return Ok(()) };
         let mut datagram = Vec::new();
@@ -199,9 +205,10 @@ impl<'a> HostSide<'a> {
             if self.carrier.promises().never_amplifies {
                 under(Oracle::Amplification, verdict)?;
             }
+            self.endpoint.keys.see(Direction::ToClient, sent.to, &datagram);
             send(record, sent.port, sent.to, &datagram);
         }
-        Ok(())
+        under(Oracle::Nonces, self.endpoint.keys.verdict())
     }
 
     /// Takes what waits, which the network alone has brought about.

@@ -24,6 +24,7 @@ use self::wire::{Arrived, Way};
 use crate::carrier::{Carrier, Endpoint};
 use crate::dice::Dice;
 use crate::fault::{Fault, Schedule};
+use crate::oracle::nonces::KeyRing;
 use crate::oracle::{Oracle, Violation};
 use crate::record::{Broken, Checked, Record};
 use crate::setup::Setup;
@@ -68,8 +69,10 @@ impl<'a, 't> World<'a, 't> {
     ) -> Self {
         let Setup { schedule, begin, calm_from, wanting, send_gap, .. } = setup;
         let limits = &setup.host.limits;
+        let keys = KeyRing::default();
         let endpoint = |seed| Endpoint {
             seed,
+            keys: keys.clone(),
             sync_port: setup.sync_port,
             links_max: limits.sessions_max + 8,
             links_per_address_max: limits.sessions_per_address_max + 4,
@@ -134,6 +137,11 @@ impl<'a, 't> World<'a, 't> {
     /// The most that any stranger got for what it sent, in thousandths.
     pub(crate) const fn amplification_permille(&self) -> u64 {
         self.host.balance.worst_permille
+    }
+
+    /// How many encrypted packets were looked into.
+    pub(crate) fn nonces(&self) -> u64 {
+        self.host.nonces()
     }
 
     /// Goes on until `until`.
