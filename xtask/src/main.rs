@@ -1,4 +1,8 @@
-//! Checks of the tree that no compiler makes: `cargo xtask tidy`.
+//! What is done to the tree beside compiling it.
+//!
+//! * `cargo xtask tidy`: checks that no compiler makes.
+//! * `cargo xtask threats`: the tests in SECURITY.md's table; see [`threats`].
+//! * `cargo xtask fuzz --seconds N`: every fuzz target for a while; see [`fuzz`].
 //!
 //! A rule without a checker is a wish. Each module here holds one kind of rule, as small functions
 //! from a [`Tree`] to findings; plain `cargo test` runs them all over this repository.
@@ -12,14 +16,17 @@
 //! * [`links`]: links between documents lead somewhere.
 //! * [`examples`]: the README shows the examples as they are.
 //! * [`figures`]: the benchmarks' document shows the counts that are held.
+//! * [`threats`]: the table of attacks shows the tests that hold them off.
 
 mod budgets;
 mod examples;
 mod figures;
+mod fuzz;
 mod links;
 mod manifests;
 mod modules;
 mod source;
+mod threats;
 mod tree;
 mod words;
 
@@ -28,32 +35,42 @@ use std::process::ExitCode;
 
 use tree::{Finding, Tree};
 
+const USAGE: &str =
+    "usage: cargo xtask tidy | threats | fuzz --seconds N [--target NAME]... [--grow]";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments != ["tidy"] {
-        eprintln!("usage: cargo xtask tidy");
-        return ExitCode::from(2);
-    }
-    match tidy() {
-        Ok(findings) if findings.is_empty() => ExitCode::SUCCESS,
-        Ok(findings) => {
-            for finding in &findings {
-                eprintln!("{finding}");
-            }
-            eprintln!("tidy: {} findings", findings.len());
-            ExitCode::FAILURE
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (name, rest) = arguments.split_first().map_or(("", &[][..]), |(name, rest)| (name, rest));
+    let done = match (name, rest) {
+        ("tidy", []) => report(&root),
+        ("threats", []) => threats::write(&root),
+        ("fuzz", _) => fuzz::run(rest, &root),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
         }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tidy: {error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
+fn report(root: &Path) -> Result<(), String> {
+    let findings = tidy(root)?;
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    if findings.is_empty() { Ok(()) } else { Err(format!("{} findings", findings.len())) }
+}
+
 /// Everything that is wrong with this repository, by file and line.
-fn tidy() -> Result<Vec<Finding>, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let tree = Tree::tracked(&root)?;
+fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
+    let tree = Tree::tracked(root)?;
     let sources = source::sources(&tree);
     let mut findings = manifests::check(&tree);
     findings.extend(words::check_core(&sources));
@@ -66,15 +83,19 @@ fn tidy() -> Result<Vec<Finding>, String> {
     findings.extend(links::check(&tree));
     findings.extend(examples::check(&tree));
     findings.extend(figures::check(&tree));
+    findings.extend(threats::check(&tree));
     findings.sort();
     Ok(findings)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn this_repository_is_tidy() {
-        let findings = super::tidy().expect("the tree can be read");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let findings = super::tidy(&root).expect("the tree can be read");
         let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert!(told.is_empty(), "\n{}", told.join("\n"));
     }

@@ -37,7 +37,7 @@ fn genuine() -> Vec<u8> {
 }
 
 #[test]
-fn a_session_goes_on_through_a_hail_of_garbage() {
+fn a21_a_session_goes_on_through_a_hail_of_garbage() {
     let (mut host, address) = Program::serve("127.0.0.1:0", &[]);
     let mut ann = Program::connect(address, "ann");
     let dial = genuine();

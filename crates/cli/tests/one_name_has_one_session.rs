@@ -7,7 +7,7 @@ mod common;
 use common::{Program, events};
 
 #[test]
-fn refuse_keeps_the_one_who_is_there() {
+fn a37_refuse_keeps_the_one_who_is_there() {
     let (_host, address) = Program::serve("127.0.0.1:0", &["--duplicate", "refuse"]);
     let mut first = Program::connect(address, "ann");
     let mut second = Program::dial(address, "ann");

@@ -129,7 +129,7 @@ fn two_hosts_do_not_keep_each_other_busy() {
 }
 
 #[test]
-fn a_host_sends_a_stranger_no_more_bytes_than_it_got() {
+fn a2_a_host_sends_a_stranger_no_more_bytes_than_it_got() {
     let login = envelope(21, b"\x0a\x03ada");
     for data in [&[][..], b"x", &login] {
         for refuse in [false, true] {

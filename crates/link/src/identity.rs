@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_peer_sends_prints_on_one_line_without_control_characters() {
+    fn a30_whatever_a_peer_sends_prints_on_one_line_without_control_characters() {
         let every_byte: Vec<u8> = (0..=255).collect();
         let hostile = "\u{202e}\u{200b}\r\n\x1b[2J\u{2028}";
         for bytes in [every_byte.as_slice(), hostile.as_bytes()] {

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_from_a_stranger_prints_on_one_line() {
+    fn a30_a_refusal_from_a_stranger_prints_on_one_line() {
         let refusal =
             Refusal::new(RefusalCode::Full, "no\nroom\x1b[2J").retry_after(Duration::from_secs(2));
         let shown = Reason::Refused(refusal).to_string();

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_hash_one_value_to_different_places() {
+    fn a33_two_keys_hash_one_value_to_different_places() {
         let mut rng = Rng::new(1);
         let (a, b) = (KeyedState::new(&mut rng), KeyedState::new(&mut rng));
         assert_ne!(a.hash_one("same"), b.hash_one("same"));

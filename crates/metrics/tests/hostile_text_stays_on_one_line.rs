@@ -18,7 +18,7 @@ fn texts(report: &Report) -> [String; 3] {
 }
 
 #[test]
-fn a_peers_name_and_reason_print_escaped() {
+fn a30_a_peers_name_and_reason_print_escaped() {
     let lines = |report: &Report| texts(report).map(|text| text.lines().count());
     let mut run = full_run();
     let friendly = Report::new(&run);
@@ -33,7 +33,7 @@ fn a_peers_name_and_reason_print_escaped() {
 }
 
 #[test]
-fn a_forged_report_file_prints_escaped() {
+fn a30_a_forged_report_file_prints_escaped() {
     let json = serde_json::to_string(&Report::new(&full_run())).expect("json");
     let hostile = serde_json::to_string(HOSTILE).expect("json");
     let mut forged: serde_json::Value = serde_json::from_str(&json).expect("json");

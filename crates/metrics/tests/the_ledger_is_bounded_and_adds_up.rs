@@ -57,7 +57,7 @@ fn peers_without_a_link_are_forgotten_first_and_then_the_longest_inactive() {
 }
 
 #[test]
-fn however_many_come_the_ledger_does_not_grow() {
+fn a31_however_many_come_the_ledger_does_not_grow() {
     let mut ledger = PeerLedger::new();
     for port in 1..=5000 {
         ledger.opened(address(port), at(port.into()));

@@ -73,7 +73,7 @@ fn a_broadcast_reaches_everyone_who_is_picked_and_logged_in() {
 }
 
 #[test]
-fn a_flood_does_not_keep_the_application_from_its_own_work() {
+fn a28_a_flood_does_not_keep_the_application_from_its_own_work() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -140,7 +140,7 @@ fn immediate_messages_run_as_they_come_and_unknown_kinds_are_told() {
 }
 
 #[test]
-fn a_handler_that_fails_or_panics_costs_its_own_session_and_no_other() {
+fn a27_a_handler_that_fails_or_panics_costs_its_own_session_and_no_other() {
     let mut router = Router::new(Dispatch::Queued { waiting_max: 16 });
     router.on(|handled: &mut u32, _, chat: Chat| match chat.0.as_str() {
         "fail" => Err("no such spell".into()),

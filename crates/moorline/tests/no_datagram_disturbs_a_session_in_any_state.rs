@@ -193,7 +193,7 @@ fn raw_link(world: &mut World) -> SocketAddr {
 }
 
 #[test]
-fn every_datagram_of_one_or_two_bytes_is_a_counter_and_nothing_else() {
+fn a21_every_datagram_of_one_or_two_bytes_is_a_counter_and_nothing_else() {
     let (mut world, witness, from) = every_state();
     let before = world.counts();
     world.check_witness(witness, "before");
@@ -215,7 +215,7 @@ fn every_datagram_of_one_or_two_bytes_is_a_counter_and_nothing_else() {
 }
 
 #[test]
-fn every_truncation_of_a_valid_datagram_leaves_the_others_alone() {
+fn a21_every_truncation_of_a_valid_datagram_leaves_the_others_alone() {
     let (mut world, witness, from) = every_state();
     world.check_witness(witness, "before");
     let valid: Vec<Vec<u8>> = world.sent.iter().filter(|d| d.len() > 24).cloned().collect();
@@ -286,7 +286,7 @@ impl World {
 }
 
 #[test]
-fn no_short_or_truncated_datagram_disturbs_a_client_in_any_of_the_eight_states() {
+fn a21_no_short_or_truncated_datagram_disturbs_a_client_in_any_of_the_eight_states() {
     let mut world = every_client_state();
     let before = world.states();
     let valid: Vec<Vec<u8>> = world.sent.iter().filter(|d| d.len() > 24).cloned().collect();

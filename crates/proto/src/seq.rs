@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_near_enough_to_what_is_expected_is_completed_rightly() {
+    fn a23_every_number_near_enough_to_what_is_expected_is_completed_rightly() {
         for len in NumberLen::ALL {
             let half = 1_u64 << (len.bits() - 1);
             for centre in [0, half, 3 * half, 1 << 40, NUMBER_MAX - 3 * half, NUMBER_MAX] {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_only_advances_and_ends_at_the_last_number() {
+    fn a12_a_counter_only_advances_and_ends_at_the_last_number() {
         let mut counter = PacketCounter::new();
         assert_eq!(counter.take(), Some(PacketNumber::FIRST));
         assert_eq!(counter.peek(), Some(number(1)));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn all_16_bit_sequences_wrap() {
+    fn a23_all_16_bit_sequences_wrap() {
         for low in 0..=u16::MAX {
             let seq = Seq16(low);
             assert!(seq.is_newer_than(Seq16(low.wrapping_sub(1))));

@@ -291,7 +291,7 @@ fn a_refusal_is_authentic_and_leaves_nothing() {
 /// A recorded hello gets an answer, but not one that a thief can read: without the ephemeral key
 /// there are no keys for packets.
 #[test]
-fn a_replayed_hello_makes_no_link_and_a_cookie_from_elsewhere_gets_no_answer() {
+fn a6_a_replayed_hello_makes_no_link_and_a_cookie_from_elsewhere_gets_no_answer() {
     let host = Host::new();
     let asking = Asking::new(Suite::Aes, &host.key);
     let (retry, _) = host.answer(&asking.ask(None), None);
@@ -310,7 +310,7 @@ fn a_replayed_hello_makes_no_link_and_a_cookie_from_elsewhere_gets_no_answer() {
 /// Two hosts that are wired to each other by a spoofed address fall silent: whatever one of them
 /// says makes the other say nothing.
 #[test]
-fn nothing_that_a_host_says_makes_a_host_speak() {
+fn a3_nothing_that_a_host_says_makes_a_host_speak() {
     let host = Host::new();
     let asking = Asking::new(Suite::Aes, &host.key);
     let (retry, _) = host.answer(&asking.ask(None), None);
@@ -334,7 +334,7 @@ fn nothing_that_a_host_says_makes_a_host_speak() {
 
 /// Another version, suite or token kind in the open is found out by the transcript.
 #[test]
-fn what_is_said_in_the_open_cannot_be_changed_on_the_way() {
+fn a36_what_is_said_in_the_open_cannot_be_changed_on_the_way() {
     let host = Host::new();
     let asking = Asking::new(Suite::Aes, &host.key);
     let datagram = asking.ask(None);

@@ -208,7 +208,7 @@ proptest! {
 
 /// Every three bytes there are, as the beginning of a packet.
 #[test]
-fn every_beginning_of_three_bytes_is_frames_or_an_error() {
+fn a21_every_beginning_of_three_bytes_is_frames_or_an_error() {
     for bytes in 0..1_u32 << 24 {
         let [_, bytes @ ..] = bytes.to_be_bytes();
         // Whole walks for a share of them; the rest only must not panic.

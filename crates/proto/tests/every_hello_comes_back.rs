@@ -146,7 +146,7 @@ proptest! {
 
 /// Each type at each length: only a hello of at least 1,200 bytes makes a host say anything.
 #[test]
-fn nothing_short_looks_like_a_hello() {
+fn a21_nothing_short_looks_like_a_hello() {
     for first in 0..=u8::MAX {
         for version in [0, moorline_proto::wire::VERSION, 7] {
             let mut datagram = vec![first];

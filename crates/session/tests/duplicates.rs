@@ -28,7 +28,7 @@ fn ann() -> Identity {
 }
 
 #[test]
-fn refuse_keeps_the_one_who_is_there() {
+fn a37_refuse_keeps_the_one_who_is_there() {
     let mut world = world(DuplicatePolicy::Refuse);
     let old = world.id_of(0);
     world.connect(1);
@@ -49,7 +49,7 @@ fn refuse_keeps_the_one_who_is_there() {
 }
 
 #[test]
-fn supersede_lets_the_newer_in_and_ends_the_older() {
+fn a37_supersede_lets_the_newer_in_and_ends_the_older() {
     let mut world = world(DuplicatePolicy::Supersede);
     let old = world.id_of(0);
     world.connect(1);
@@ -105,7 +105,7 @@ fn who_is_refused_after_the_host_slept_is_told_to_wait_for_what_the_ghost_has_le
 }
 
 #[test]
-fn of_two_racing_logins_exactly_one_wins() {
+fn a37_of_two_racing_logins_exactly_one_wins() {
     for duplicate in [DuplicatePolicy::Refuse, DuplicatePolicy::Supersede] {
         let mut world = world(duplicate);
         let now = world.now;

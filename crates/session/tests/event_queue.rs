@@ -33,7 +33,7 @@ fn drain(host: &mut Host<Memory>) -> Vec<Event> {
 }
 
 #[test]
-fn a_full_queue_stops_the_input_and_loses_nothing() {
+fn a26_a_full_queue_stops_the_input_and_loses_nothing() {
     let mut host = slow_host(4, 10);
     assert!(host.is_backlogged());
     assert_eq!(host.sessions().len(), 4);
@@ -66,7 +66,7 @@ fn what_was_left_because_of_the_backlog_is_due_as_soon_as_there_is_room() {
 }
 
 #[test]
-fn a_full_queue_stops_the_timers_and_they_go_on_where_they_stopped() {
+fn a26_a_full_queue_stops_the_timers_and_they_go_on_where_they_stopped() {
     let mut host = slow_host(4, 4);
     let late = Time::from_millis(5_100);
     host.handle_timeout(late);
@@ -133,7 +133,7 @@ fn an_observer_of_one_session_sees_no_other() {
 }
 
 #[test]
-fn a_slow_observer_loses_its_oldest_events_and_is_told_how_many() {
+fn a26_a_slow_observer_loses_its_oldest_events_and_is_told_how_many() {
     let limits = Limits { observed_len_max: 3, observers_max: 2, ..Limits::default() };
     let mut world = World::new(1, HostConfig { limits, ..host_config() });
     let slow = world.host_mut().observe(Watch::All).expect("there is room");

@@ -83,7 +83,7 @@ fn a_login_of_a_session_that_was_removed_is_a_typed_error() {
 }
 
 #[test]
-fn the_time_to_log_in_is_absolute_and_traffic_does_not_extend_it() {
+fn a8_the_time_to_log_in_is_absolute_and_traffic_does_not_extend_it() {
     let mut world = World::new(1, host_config());
     let no = Refusal::new(RefusalCode::BadCredentials, "wrong");
     world.answers = Answers::No(no);
@@ -106,7 +106,7 @@ fn the_time_to_log_in_is_absolute_and_traffic_does_not_extend_it() {
 }
 
 #[test]
-fn whoever_never_logs_in_is_gone_after_the_time_to_log_in() {
+fn a8_whoever_never_logs_in_is_gone_after_the_time_to_log_in() {
     let mut world = World::new(1, host_config());
     world.add_client(DialerConfig { login: None, ..client_config("ann") });
     world.connect(0);

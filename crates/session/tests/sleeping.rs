@@ -7,7 +7,7 @@ use moorline_session::{EventKind, State};
 use support::{Answers, Who, World, client_config, host_config, ms, secs};
 
 #[test]
-fn a_host_that_slept_does_not_declare_its_peers_dead() {
+fn a29_a_host_that_slept_does_not_declare_its_peers_dead() {
     let mut world = World::logged_in(&["ann", "bob"]);
     world.drive(secs(3));
     // The clients sleep as well: a whole machine was suspended.
@@ -59,7 +59,7 @@ fn a_host_that_slept_still_finds_out_who_is_really_gone() {
 }
 
 #[test]
-fn a_client_that_slept_does_not_declare_its_host_dead() {
+fn a29_a_client_that_slept_does_not_declare_its_host_dead() {
     let mut world = World::logged_in(&["ann", "bob"]);
     world.drive(secs(3));
     world.sleep(Who::Client(0), secs(5));
@@ -146,7 +146,7 @@ fn a_deadline_that_went_away_is_not_slept_through() {
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_by_days_or_goes_back_breaks_nothing() {
+fn a29_a_clock_that_jumps_ahead_by_days_or_goes_back_breaks_nothing() {
     for jump in [secs(3_600), secs(30 * 86_400), secs(3_000 * 86_400)] {
         let mut world = World::logged_in(&["ann", "bob"]);
         world.drive(secs(3));

@@ -9,7 +9,7 @@ use moorline_link::rng::Rng;
 use moorline_proto::EndpointConfig;
 use moorline_proto::crypto::{HostKey, Secret};
 
-use crate::oracle::nonces::{End, KeyRing};
+use crate::keys::{End, KeyRing};
 
 /// What a transport promises, so that the oracles ask for no more, and for no less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

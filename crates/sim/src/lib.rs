@@ -18,6 +18,7 @@
 //! * `dice`: draws from a seed.
 //! * [`network`]: one direction of a path, with its delay, loss and other conditions.
 //! * [`fault`]: what goes wrong in a run, and when.
+//! * `keys`: the keys of all links, and what is sealed with them.
 //! * [`carrier`]: the transport of a run, and what it promises.
 //! * [`oracle`]: what must hold in every run.
 //! * `setup`: who takes part, and how they are configured.
@@ -30,6 +31,7 @@ pub mod carrier;
 mod dice;
 pub mod fault;
 pub mod figures;
+mod keys;
 pub mod network;
 pub mod oracle;
 mod record;
@@ -40,6 +42,6 @@ mod world;
 pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Native, Promises};
 pub use fault::{Fault, Faults};
 pub use figures::Figures;
-pub use oracle::nonces::KeyRing;
+pub use keys::KeyRing;
 pub use oracle::{Oracle, Violation};
 pub use run::{Outcome, Plan, run, run_again};

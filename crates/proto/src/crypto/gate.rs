@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_worth_something_to_one_hello_from_one_address_for_a_while() {
+    fn a1_a_cookie_is_worth_something_to_one_hello_from_one_address_for_a_while() {
         let (keys, client) = (keys(), from("192.0.2.1:4000"));
         let cookie = keys.make(at(500), client, ID);
         let check = |now, from, id| keys.check(at(now), from, id, Some(&cookie));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_with_any_wrong_bit_fails_the_precheck() {
+    fn a5_a_hello_with_any_wrong_bit_fails_the_precheck() {
         let host = HostKey::new(Secret::new([9; 32]));
         let precheck = Precheck::of(&host.public());
         let (cookie, noise) = ([4; COOKIE_LEN], [7; 90]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_shorter_than_its_trigger_and_looks_like_a_packet() {
+    fn a2_a_reset_is_shorter_than_its_trigger_and_looks_like_a_packet() {
         let key = ResetKey::of(&HostKey::new(Secret::new([9; 32])), 0);
         let id = ConnectionId([1; 8]);
         let token = key.token(id);
@@ -308,7 +308,7 @@ mod tests {
 
     /// What one check accepts, no other does, even if the keys of all came from one root.
     #[test]
-    fn a_proof_for_one_purpose_is_worth_nothing_to_another() {
+    fn a13_a_proof_for_one_purpose_is_worth_nothing_to_another() {
         let root = Secret::new([3; 32]);
         let client = from("192.0.2.1:4000");
         let cookies =

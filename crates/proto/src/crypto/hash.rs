@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_purpose_has_its_own_key() {
+    fn a13_every_purpose_has_its_own_key() {
         let root = Secret::new([7; 32]);
         let keys = Purpose::ALL.map(|purpose| *derive(&root, purpose).as_bytes());
         for (at, key) in keys.iter().enumerate() {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_does_not_print_its_bytes() {
+    fn a15_a_secret_does_not_print_its_bytes() {
         assert_eq!(format!("{:?}", Secret::new([0x41; 32])), "Secret(..)");
     }
 }

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_say_byte_for_byte_what_another_implementation_says() {
+    fn a35_both_sides_say_byte_for_byte_what_another_implementation_says() {
         for suite in Suite::ALL {
             let (host, psk) = (HostKey::new(secret(9)), secret(3));
             let setting = setting(suite, &psk);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_bit_is_found_and_leaves_the_client_waiting_for_the_true_answer() {
+    fn a5_every_wrong_bit_is_found_and_leaves_the_client_waiting_for_the_true_answer() {
         for suite in Suite::ALL {
             let (host, psk) = (HostKey::new(secret(9)), secret(3));
             let setting = setting(suite, &psk);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn who_disagrees_on_anything_before_the_first_message_does_not_get_in() {
+    fn a36_who_disagrees_on_anything_before_the_first_message_does_not_get_in() {
         let (host, psk) = (HostKey::new(secret(9)), secret(3));
         let right = setting(Suite::Aes, &psk);
         let mut first = Vec::new();

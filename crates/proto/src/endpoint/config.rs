@@ -45,7 +45,7 @@ pub struct EndpointConfig {
     /// 2 MiB, in use only while they wait.
     pub send_bytes_max: usize,
     /// How many bytes of reliable messages the peer may send ahead of what was delivered, a link,
-    /// with 32 for each message. The longest message is that much shorter. Default 1 MiB, in use
+    /// with 64 for each message. The longest message is that much shorter. Default 1 MiB, in use
     /// only while something is missing.
     pub data_max: u64,
     /// The silence after which a link is lost. Default 30 s.
@@ -114,8 +114,8 @@ pub trait Admission: fmt::Debug + Send + Sync {
     fn admit(&self, token: &[u8], from: SocketAddr) -> Admitted;
 }
 
-/// Is told the keys of every link, to look into recorded traffic. Whoever has them can read and forge
-/// all of the link's packets.
+/// Is told the keys of every link, to look into recorded traffic. Whoever has them can read and
+/// forge all of the link's packets.
 pub trait KeyLog: fmt::Debug + Send + Sync {
     /// A link has its keys: a client's with the host's yes, a host's with its own. `connection` is
     /// what its packets to the host carry.

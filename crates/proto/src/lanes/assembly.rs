@@ -1,7 +1,5 @@
 //! A message of which some parts arrived.
 
-use std::collections::BTreeMap;
-
 use super::Violation;
 use crate::wire::Fragment;
 
@@ -11,18 +9,16 @@ use crate::wire::Fragment;
 pub struct Assembly {
     kind: u16,
     last: u16,
-    parts: BTreeMap<u16, Box<[u8]>>,
+    /// By their places in the message.
+    parts: Vec<(u16, Box<[u8]>)>,
     bytes: usize,
 }
 
 /// What a part did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It is new; the message is not whole yet. So many bytes were dropped with an older split.
-    New {
-        /// Bytes of parts that were here and are worth nothing now.
-        dropped: usize,
-    },
+    /// It is new.
+    New,
     /// It was here already, or belongs to an older split of the message.
     Known,
 }
@@ -30,12 +26,20 @@ pub enum Added {
 impl Assembly {
     /// A message of this kind, of which nothing is here.
     pub const fn new(kind: u16, last: u16) -> Self {
-        Self { kind, last, parts: BTreeMap::new(), bytes: 0 }
+        Self { kind, last, parts: Vec::new(), bytes: 0 }
     }
 
     /// How many bytes are here.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The least that the message has: the bytes that are here, or all parts but the last at their
+    /// shortest. So what is kept of a message, with what keeping it takes, is about what it counts
+    /// for, however short its parts are.
+    pub fn weight(&self) -> u64 {
+        let least = usize::from(self.last).saturating_mul(Fragment::LEN_MIN);
+        if self.parts.is_empty() { 0 } else { self.bytes.max(least) as u64 }
     }
 
     /// Takes a part in. A message that is split into more parts than before begins anew: the path
@@ -52,20 +56,25 @@ impl Assembly {
         if kind != self.kind {
             return Err(Violation("parts of a message are of different kinds"));
         }
-        let mut dropped = 0;
         if fragment.last > self.last {
-            dropped = std::mem::take(&mut self.bytes);
+            self.bytes = 0;
             self.parts.clear();
             self.last = fragment.last;
-        } else if fragment.last < self.last || self.parts.contains_key(&fragment.index) {
-            return Ok(Added::Known);
         }
+        let place = self.parts.binary_search_by_key(&fragment.index, |(index, _)| *index);
+        let (true, Err(place)) = (fragment.last == self.last, place) else {
+            return Ok(Added::Known);
+        };
         if !self.fits(fragment, payload.len()) {
             return Err(Violation("parts of a message have different lengths"));
         }
         self.bytes += payload.len();
-        self.parts.insert(fragment.index, payload.into());
-        Ok(Added::New { dropped })
+        if self.parts.is_empty() {
+            // Most often the others follow; but who sends first parts only is not given room.
+            self.parts.reserve_exact(1);
+        }
+        self.parts.insert(place, (fragment.index, payload.into()));
+        Ok(Added::New)
     }
 
     /// All parts but the last are of one length, and the last is not longer.
@@ -86,7 +95,7 @@ impl Assembly {
             return None;
         }
         let mut whole = Vec::with_capacity(self.bytes);
-        self.parts.values().for_each(|part| whole.extend_from_slice(part));
+        self.parts.iter().for_each(|(_, part)| whole.extend_from_slice(part));
         Some(whole)
     }
 
@@ -114,7 +123,7 @@ mod tests {
                 assert_eq!(assembly.whole(), None);
                 let fragment = part(index, 2);
                 let added = assembly.add(7, fragment, parts[usize::from(index)]);
-                assert_eq!(added, Ok(Added::New { dropped: 0 }));
+                assert_eq!(added, Ok(Added::New));
                 let again = assembly.add(7, fragment, parts[usize::from(index)]);
                 assert_eq!(again, Ok(Added::Known));
             }
@@ -126,14 +135,22 @@ mod tests {
     #[test]
     fn a_finer_split_begins_anew_and_an_older_one_is_passed_over() {
         let mut assembly = Assembly::new(7, 1);
-        assert_eq!(assembly.add(7, part(0, 1), &[1; 900]), Ok(Added::New { dropped: 0 }));
-        assert_eq!(assembly.add(7, part(1, 2), &[1; 600]), Ok(Added::New { dropped: 900 }));
+        assert_eq!(assembly.add(7, part(0, 1), &[1; 900]), Ok(Added::New));
+        assert_eq!(assembly.add(7, part(1, 2), &[1; 600]), Ok(Added::New));
         assert_eq!(assembly.add(7, part(1, 1), &[1; 300]), Ok(Added::Known));
-        assert_eq!(assembly.bytes(), 600);
+        assert_eq!((assembly.bytes(), assembly.weight()), (600, 600));
     }
 
     #[test]
-    fn parts_that_cannot_be_of_one_message_are_a_violation() {
+    fn a_message_weighs_what_its_parts_have_at_least() {
+        let mut assembly = Assembly::new(7, 9);
+        assert_eq!(assembly.weight(), 0);
+        assert!(assembly.add(7, part(9, 9), &[1]).is_ok());
+        assert_eq!((assembly.bytes(), assembly.weight()), (1, 9 * 256));
+    }
+
+    #[test]
+    fn a9_parts_that_cannot_be_of_one_message_are_a_violation() {
         let mut assembly = Assembly::new(7, 2);
         assert!(assembly.add(7, part(2, 2), &[1; 600]).is_ok());
         assert!(assembly.add(7, part(0, 2), &[1; 599]).is_err(), "shorter than the last");

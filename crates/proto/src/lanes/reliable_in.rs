@@ -19,11 +19,19 @@ pub(super) struct Taken {
     pub(super) is_known: bool,
 }
 
-/// A message that waits.
+impl Taken {
+    /// What is kept of a message weighs more or less than before.
+    const fn weigh(&mut self, before: u64, after: u64) {
+        self.charge += after.saturating_sub(before);
+        self.refund += before.saturating_sub(after);
+    }
+}
+
+/// A message that waits. Small, as a peer may make many wait.
 #[derive(Debug)]
 enum Waiting {
-    Whole { kind: u16, payload: Vec<u8> },
-    Partial(Assembly),
+    Whole { kind: u16, payload: Box<[u8]> },
+    Partial(Box<Assembly>),
 }
 
 /// A lane whose messages wait for those before them.
@@ -49,12 +57,11 @@ impl OrderedIn {
         }
         let Some(fragment) = frame.fragment else {
             let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
-            let payload = frame.payload.to_vec();
             if seq == self.next && self.waiting.is_empty() {
                 self.next += 1;
-                out.push_back((frame.kind, payload));
+                out.push_back((frame.kind, frame.payload.to_vec()));
             } else if let Entry::Vacant(place) = self.waiting.entry(seq) {
-                place.insert(Waiting::Whole { kind: frame.kind, payload });
+                place.insert(Waiting::Whole { kind: frame.kind, payload: frame.payload.into() });
                 self.release(out);
             } else {
                 return Ok(known);
@@ -64,17 +71,16 @@ impl OrderedIn {
         let mut taken = Taken::default();
         let waiting = self.waiting.entry(seq).or_insert_with(|| {
             taken.charge = MESSAGE_CHARGE;
-            Waiting::Partial(Assembly::new(frame.kind, fragment.last))
+            Waiting::Partial(Box::new(Assembly::new(frame.kind, fragment.last)))
         });
         let Waiting::Partial(assembly) = waiting else { return Ok(known) };
-        match assembly.add(frame.kind, fragment, frame.payload)? {
-            Added::Known => return Ok(known),
-            Added::New { dropped } => {
-                taken.charge += frame.payload.len() as u64;
-                taken.refund = dropped as u64;
-            }
+        let before = assembly.weight();
+        if assembly.add(frame.kind, fragment, frame.payload)? == Added::Known {
+            return Ok(known);
         }
+        taken.weigh(before, assembly.weight());
         if let Some(payload) = assembly.whole() {
+            let payload = payload.into_boxed_slice();
             *waiting = Waiting::Whole { kind: frame.kind, payload };
             self.release(out);
         }
@@ -88,7 +94,7 @@ impl OrderedIn {
                 return;
             }
             if let Waiting::Whole { kind, payload } = first.remove() {
-                out.push_back((kind, payload));
+                out.push_back((kind, payload.into_vec()));
             }
             self.next += 1;
         }
@@ -133,13 +139,11 @@ impl UnorderedIn {
             taken.charge = MESSAGE_CHARGE;
             Assembly::new(frame.kind, fragment.last)
         });
-        match assembly.add(frame.kind, fragment, frame.payload)? {
-            Added::Known => return Ok(known),
-            Added::New { dropped } => {
-                taken.charge += frame.payload.len() as u64;
-                taken.refund = dropped as u64;
-            }
+        let before = assembly.weight();
+        if assembly.add(frame.kind, fragment, frame.payload)? == Added::Known {
+            return Ok(known);
         }
+        taken.weigh(before, assembly.weight());
         if let Some(whole) = assembly.whole() {
             self.partial.remove(&seq);
             self.mark(seq);
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_far_ahead_is_a_violation() {
+    fn a9_what_is_too_far_ahead_is_a_violation() {
         let mut lane = OrderedIn::default();
         let last = Seq16::of(SPAN_MAX - 1);
         assert!(lane.on_frame(last, &frame(b"x"), &mut VecDeque::new()).is_ok());

@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optimistic_acker_is_found_out_at_the_first_number_that_was_left_out() {
+    fn a10_an_optimistic_acker_is_found_out_at_the_first_number_that_was_left_out() {
         for seed in 0..50 {
             let mut sent = SentPackets::new(seed, PacketNumber::FIRST);
             let mut verdict = Ok(vec![]);
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_may_begin_just_before_their_end() {
+    fn a23_numbers_may_begin_just_before_their_end() {
         let mut sent = SentPackets::new(3, number(NUMBER_MAX - 20));
         send(&mut sent, 21);
         assert_eq!(sent.end(), NUMBER_MAX + 1);

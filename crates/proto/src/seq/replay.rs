@@ -131,7 +131,7 @@ mod tests {
 
     /// Every number within 2,100 of every edge, after every largest number around it.
     #[test]
-    fn the_window_says_what_a_set_says_around_every_edge() {
+    fn a4_the_window_says_what_a_set_says_around_every_edge() {
         let edges = [1_024, 2_048, 1 << 16, u64::from(u32::MAX), NUMBER_MAX - 1_200];
         for edge in edges {
             // Histories with holes: each step leaves out others.
@@ -156,7 +156,7 @@ mod tests {
 
     /// Numbers that come out of order are remembered, and one that is too old changes nothing.
     #[test]
-    fn the_window_says_what_a_set_says_in_any_order() {
+    fn a4_the_window_says_what_a_set_says_in_any_order() {
         let mut rng = moorline_link::rng::Rng::new(4);
         for base in [0, 5_000, NUMBER_MAX - 4_000] {
             let (mut window, mut model) = (ReplayWindow::new(), Model::default());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_saw_nothing_takes_everything_and_the_last_number_ends_it() {
+    fn a23_a_window_that_saw_nothing_takes_everything_and_the_last_number_ends_it() {
         let mut window = ReplayWindow::default();
         assert_eq!(window.largest(), None);
         for value in [0, 1, 1_024, NUMBER_MAX] {

@@ -16,7 +16,7 @@ const UNRELIABLE: u8 = 27;
 
 /// What a message counts for beside its bytes where reliable messages are limited, so that small
 /// ones are not free.
-pub const MESSAGE_CHARGE: u64 = 32;
+pub const MESSAGE_CHARGE: u64 = 64;
 
 /// Where a message belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -234,7 +234,7 @@ mod tests {
 
     /// All datagrams of up to two bytes: no packet is that short.
     #[test]
-    fn no_datagram_of_up_to_two_bytes_is_a_packet() {
+    fn a21_no_datagram_of_up_to_two_bytes_is_a_packet() {
         for direction in [Direction::ToHost, Direction::ToClient] {
             assert_eq!(Datagram::parse(direction, &[]), Err(WireError::Truncated));
             for first in 0..=u8::MAX {

@@ -3,7 +3,6 @@
 pub(crate) mod balance;
 pub(crate) mod census;
 pub(crate) mod ledger;
-pub(crate) mod nonces;
 pub(crate) mod path;
 
 use std::fmt;

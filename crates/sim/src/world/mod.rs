@@ -24,7 +24,7 @@ use self::wire::{Arrived, Way};
 use crate::carrier::{Carrier, Endpoint};
 use crate::dice::Dice;
 use crate::fault::{Fault, Schedule};
-use crate::oracle::nonces::KeyRing;
+use crate::keys::KeyRing;
 use crate::oracle::{Oracle, Violation};
 use crate::record::{Broken, Checked, Record};
 use crate::setup::Setup;

@@ -80,7 +80,7 @@ fn packets_come_through_both_ways_with_consecutive_numbers() {
 }
 
 #[test]
-fn no_part_and_no_corruption_of_a_packet_changes_anything() {
+fn a5_no_part_and_no_corruption_of_a_packet_changes_anything() {
     for suite in Suite::ALL {
         let (mut client, mut host) = pair(suite);
         // In the first generation, and in the second while the first is still remembered.
@@ -116,7 +116,7 @@ fn no_part_and_no_corruption_of_a_packet_changes_anything() {
 }
 
 #[test]
-fn a_packet_of_the_other_direction_or_link_does_not_open() {
+fn a13_a_packet_of_the_other_direction_or_link_does_not_open() {
     let (mut client, mut host) = pair(Suite::Aes);
     let (_, packet) = to_host(&mut client, b"mine");
     let forged = Some(OpenError::Forged);
@@ -189,7 +189,7 @@ fn a_packet_of_forgotten_keys_is_told_apart_from_a_forged_one() {
 /// What is sealed under one key has a nonce of its own, across updates, rests and left out numbers;
 /// the two directions and the generations have keys of their own.
 #[test]
-fn no_nonce_is_used_twice_with_one_key() {
+fn a12_no_nonce_is_used_twice_with_one_key() {
     for suite in Suite::ALL {
         let (mut client, mut host) = pair(suite);
         let mut used = BTreeSet::new();
@@ -234,7 +234,7 @@ fn a_link_that_rests_goes_on_where_it_was() {
 }
 
 #[test]
-fn keys_stop_hard_before_their_limit() {
+fn a12_keys_stop_hard_before_their_limit() {
     let (mut client, mut host) = pair(Suite::Aes);
     client.sealer.skip(SEALED_DUE - 1);
     assert!(!client.is_update_due());
