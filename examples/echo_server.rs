@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use moorline::{Lane, Server, ServerConfig, ServerEvent};
+use moorline::{Lane, Server, ServerConfig, ServerEvent, host_key};
 
 const CHAT: u16 = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = ServerConfig::kcp_plaintext_unauthenticated("127.0.0.1:7777".parse()?);
+    let key = host_key::load_or_create("host.key".as_ref())?;
+    let config = ServerConfig::native("127.0.0.1:7777".parse()?, key);
     let mut server = Server::bind(config.with_kind(CHAT, Lane::ReliableOrdered))?;
     loop {
         match server.poll_for(Duration::from_secs(1)) {
@@ -17,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 sent.unwrap_or_else(|why| eprintln!("{session} missed its echo: {why}"));
             }
             Some(ServerEvent::Session(event)) => eprintln!("{event}"),
-            None => {}
+            _ => {}
         }
     }
 }

@@ -75,7 +75,13 @@ pub(crate) fn linked() -> (Endpoint, Endpoint, LinkId, LinkId, Time) {
 
 /// A message still arrives, whatever others did.
 pub(crate) fn assert_works(client: &mut Endpoint, host: &mut Endpoint, link: LinkId, now: Time) {
-    let message = Outgoing { kind: 7, lane: Lane::ReliableOrdered, key: 0, payload: b"still here" };
+    let message = Outgoing {
+        kind: 7,
+        lane: Lane::ReliableOrdered,
+        key: 0,
+        payload: b"still here",
+        notice: None,
+    };
     client.send(now, link, message).expect("the link is up");
     let (mut now, mut out) = (now, Vec::new());
     for _ in 0..100 {

@@ -154,7 +154,13 @@ impl Pair {
         let len = if op & 0x40 == 0 { size } else { size * 64 };
         let name = self.flows[from].name(op >> 4 >> 2 & 3, key);
         let payload = name.payload(len);
-        let message = Outgoing { kind: 7, lane: name.lane(), key: key.into(), payload: &payload };
+        let message = Outgoing {
+            kind: 7,
+            lane: name.lane(),
+            key: key.into(),
+            payload: &payload,
+            notice: None,
+        };
         match self.ends[from].send(self.now, self.links[from], message) {
             Ok(()) => self.flows[from].took(name),
             Err(SendError::Full | SendError::TooLarge { .. }) => {}

@@ -24,7 +24,11 @@ pub(crate) fn run(bytes: &[u8]) {
             now = now + Duration::from_millis(40);
             if let Some(link) = link.filter(|_| !is_over) {
                 let (kind, lane) = (7, Lane::ReliableOrdered);
-                let _ = host.send(now, link, Outgoing { kind, lane, key: 0, payload: b"ahoy" });
+                let _ = host.send(
+                    now,
+                    link,
+                    Outgoing { kind, lane, key: 0, payload: b"ahoy", notice: None },
+                );
             }
         } else {
             host.handle_datagram(now, PORT, OTHER, &peer.seal(plaintext));

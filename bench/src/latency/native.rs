@@ -96,7 +96,7 @@ impl Contender for Native {
             Kind::Reliable => Lane::ReliableOrdered,
             Kind::State => Lane::Unreliable,
         };
-        let message = Outgoing { kind: KIND, lane, key: 0, payload };
+        let message = Outgoing { kind: KIND, lane, key: 0, payload, notice: None };
         let Some(link) = self.link else { return false };
         match self.ends[0].send(now, link, message) {
             Ok(()) => true,

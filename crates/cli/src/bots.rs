@@ -226,7 +226,7 @@ impl Bot {
                     tally.reconnects += u64::from(is_retry);
                     continue;
                 }
-                ClientEvent::Welcome { .. } => continue,
+                _ => continue,
             };
             let now = self.client.now();
             if message.kind == Echo::KIND {

@@ -77,7 +77,7 @@ fn show(args: &Connect, event: &ClientEvent) {
             }
         }
         ClientEvent::Message(message) => output::line(shown(message)),
-        ClientEvent::Welcome { .. } => {}
+        _ => {}
     }
 }
 

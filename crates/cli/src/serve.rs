@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Serve) -> Outcome {
             Some(ServerEvent::Message { session, message }) => {
                 score.answer(&mut server, session, message);
             }
-            None => {}
+            _ => {}
         }
     }
     stop(args, &mut server, &score)

@@ -327,6 +327,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
         | LinkEvent::Heard { link }
         | LinkEvent::Control { link, .. }
         | LinkEvent::Message { link, .. }
+        | LinkEvent::Delivered { link, .. }
         | LinkEvent::AddressChanged { link, .. }
         | LinkEvent::Lost { link, .. } => *link,
     }

@@ -85,7 +85,8 @@ fn behind_a_stalled_peer_only_the_newest_of_each_key_waits() {
     world.deaf = Some(world.peers[HOST].addresses[1]);
     let send = |world: &mut World, key: u64, tick: i64| {
         let payload = move_of(&format!("player {key}"), tick);
-        let message = Outgoing { kind: 1, lane: Lane::Latest, key, payload: &payload };
+        let message =
+            Outgoing { kind: 1, lane: Lane::Latest, key, payload: &payload, notice: None };
         world.peers[1].endpoint.send(world.now, link, message)
     };
     world.send(1, link, MOVE, &move_of("ada", 1)).expect("it is up");
@@ -182,7 +183,8 @@ fn only_other_keys_make_the_queue_full() {
     let now = world.now;
     let mut send = |key| {
         let payload = move_of("ada", 1);
-        let message = Outgoing { kind: 1, lane: Lane::Latest, key, payload: &payload };
+        let message =
+            Outgoing { kind: 1, lane: Lane::Latest, key, payload: &payload, notice: None };
         world.peers[client].endpoint.send(now, link, message)
     };
     (0..32).for_each(|_| send(0).expect("there is room"));

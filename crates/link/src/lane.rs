@@ -7,7 +7,9 @@ use std::fmt;
 /// How a message travels. Its sequence belongs to the session, not to the link below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Every message arrives once, in the order in which they were sent.
+    /// Every message arrives once, those of one key in the order in which they were sent. The
+    /// native protocol has 24 channels, of which a key is given one; over KCP all of them are in
+    /// one order.
     ReliableOrdered,
     /// Every message arrives once, as soon as it can.
     ReliableUnordered,

@@ -198,7 +198,10 @@ impl Transport for Memory {
     }
 
     fn send(&mut self, _: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError> {
-        let Outgoing { kind, lane, payload, .. } = message;
+        let Outgoing { kind, lane, payload, notice, .. } = message;
+        if notice.is_some() {
+            return Err(SendError::NoNotice);
+        }
         debug_assert!(Lane::ALL.contains(&lane), "every lane is the same here");
         self.put(link, MESSAGE, &[&kind.to_le_bytes(), payload])
     }

@@ -44,10 +44,14 @@ pub struct Outgoing<'a> {
     pub kind: u16,
     /// How it travels, as the delivery policy says.
     pub lane: Lane,
-    /// On [`Lane::Latest`], what it is the newest of; of no meaning elsewhere.
+    /// On [`Lane::Latest`], what it is the newest of. On [`Lane::ReliableOrdered`], a transport may
+    /// keep the order of messages with one key only, so that none waits for those of another.
     pub key: u64,
     /// The encoded message.
     pub payload: &'a [u8],
+    /// The sender's own number for this message, if it wants to be told that the peer has it:
+    /// [`LinkEvent::Delivered`].
+    pub notice: Option<u64>,
 }
 
 /// A message that arrived.
@@ -129,6 +133,14 @@ pub enum LinkEvent {
         link: LinkId,
         /// The message.
         message: Message,
+    },
+    /// The peer's transport has all of a message that was sent with a notice. Of a state that a
+    /// newer one replaced, and of what a link did not deliver before it was lost, nothing is told.
+    Delivered {
+        /// Which link.
+        link: LinkId,
+        /// What [`Outgoing::notice`] said.
+        notice: u64,
     },
     /// The peer proved a new address.
     AddressChanged {
@@ -219,6 +231,9 @@ pub enum SendError {
         /// The kind that was to be sent.
         kind: u16,
     },
+    /// A notice was asked for that cannot be given: by this transport, or on a lane of which nobody
+    /// knows what arrives.
+    NoNotice,
 }
 
 impl fmt::Display for SendError {
@@ -232,6 +247,7 @@ impl fmt::Display for SendError {
             Self::Reserved { kind } => {
                 write!(f, "message kind {kind} belongs to the session layer on this transport")
             }
+            Self::NoNotice => f.write_str("nobody can tell here whether a message arrived"),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::waker::Waker;
 
 /// What a client tells its application, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// The session's life went on.
     Session(Event),
@@ -31,6 +32,11 @@ pub enum ClientEvent {
     },
     /// The host sent a message.
     Message(Incoming),
+    /// A message that was sent with [`Client::send_with_notice`] arrived.
+    Delivered {
+        /// The number that was given with it.
+        notice: u64,
+    },
 }
 
 /// One session, and the dialer that brings it back.
@@ -156,21 +162,44 @@ impl Client {
     /// # Errors
     /// When the kind has no policy, the session is not logged in, or the queue is full.
     pub fn send<M: Message>(&mut self, message: &M) -> Result<(), SendError> {
-        let mut encoded = std::mem::take(&mut self.encoded);
-        encoded.clear();
-        message.encode(&mut encoded);
-        let sent = self.send_bytes(M::KIND, message.key(), &encoded);
-        self.encoded = encoded;
-        sent
+        self.send_encoded(message, None)
     }
 
-    /// Sends an encoded message to the host. `key` is what it is the newest of, on the latest lane.
+    /// Sends a message to the host, and asks to be told when the host has it:
+    /// [`ClientEvent::Delivered`] with this number. Nothing is told of a state that a newer one
+    /// replaced, nor of what a link did not deliver before it was lost.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and over KCP and on the unreliable lane, where nobody can tell.
+    pub fn send_with_notice<M: Message>(
+        &mut self,
+        message: &M,
+        notice: u64,
+    ) -> Result<(), SendError> {
+        self.send_encoded(message, Some(notice))
+    }
+
+    fn send_encoded<M: Message>(
+        &mut self,
+        message: &M,
+        notice: Option<u64>,
+    ) -> Result<(), SendError> {
+        let (kind, key) = (M::KIND, message.key());
+        let lane = self.dialer.config().delivery.lane(kind)?;
+        self.encoded.clear();
+        message.encode(&mut self.encoded);
+        let message = Outgoing { kind, lane, key, payload: &self.encoded, notice };
+        Ok(self.dialer.send(self.clock.now(), message)?)
+    }
+
+    /// Sends an encoded message to the host. `key` is as in [`Message::key`].
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_bytes(&mut self, kind: u16, key: u64, payload: &[u8]) -> Result<(), SendError> {
         let lane = self.dialer.config().delivery.lane(kind)?;
-        Ok(self.dialer.send(self.clock.now(), Outgoing { kind, lane, key, payload })?)
+        let message = Outgoing { kind, lane, key, payload, notice: None };
+        Ok(self.dialer.send(self.clock.now(), message)?)
     }
 
     /// Logs in with something else after a login failed.
@@ -306,5 +335,6 @@ fn client_event(event: DialerEvent) -> ClientEvent {
         DialerEvent::Message { kind, lane, payload } => {
             ClientEvent::Message(Incoming { kind, lane, payload })
         }
+        DialerEvent::Delivered { notice } => ClientEvent::Delivered { notice },
     }
 }

@@ -8,15 +8,18 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use moorline::{Client, ClientConfig, ClientEvent, Lane, Server, ServerConfig, ServerEvent};
+//! use moorline::{
+//!     Client, ClientConfig, ClientEvent, Lane, Server, ServerConfig, ServerEvent, host_key,
+//! };
 //!
 //! const CHAT: u16 = 100;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = ServerConfig::kcp_plaintext_unauthenticated("127.0.0.1:0".parse()?);
-//! let mut server = Server::bind(config.with_kind(CHAT, Lane::ReliableOrdered))?;
-//! let config = ClientConfig::kcp_plaintext_unauthenticated("ann");
+//! let key = host_key::generate()?;
+//! let config = ClientConfig::native("ann", key.public());
 //! let config = config.with_kind(CHAT, Lane::ReliableOrdered);
+//! let host = ServerConfig::native("127.0.0.1:0".parse()?, key);
+//! let mut server = Server::bind(host.with_kind(CHAT, Lane::ReliableOrdered))?;
 //! let mut client = Client::connect(server.local_addresses()[0], config)?;
 //!
 //! let echo = loop {
@@ -37,6 +40,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A client knows its host by its key: a server that is to be found again keeps it in a file, see
+//! [`host_key`]. The native protocol is always encrypted; [`NativeConfig`] has its settings, among
+//! them who may come in at all ([`Admission`]). KCP serves clients that exist already.
 //!
 //! Messages are bytes with a kind, as above, or typed: see [`Message`] and [`Router`]. What a peer
 //! may cost is set in [`Limits`]; when it counts as gone in [`LivenessPolicy`]; when a client tries

@@ -35,8 +35,9 @@ pub trait Message: Sized {
     /// How it travels.
     const LANE: Lane;
 
-    /// On [`Lane::Latest`]: what this is the newest of (an entity's number, say). Of no meaning on
-    /// the other lanes.
+    /// On [`Lane::Latest`]: what this is the newest of (an entity's number, say). On
+    /// [`Lane::ReliableOrdered`]: whose messages are in order with each other; over the native
+    /// protocol, one that is lost does not hold those of other keys up. Of no meaning elsewhere.
     fn key(&self) -> u64 {
         0
     }

@@ -27,6 +27,7 @@ const STOP_LINGER: Duration = Duration::from_millis(250);
 
 /// What a server tells its application, in the order in which it happened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ServerEvent {
     /// A session's life went on.
     Session(Event),
@@ -38,6 +39,13 @@ pub enum ServerEvent {
         session: SessionId,
         /// The message.
         message: Incoming,
+    },
+    /// A message that was sent with [`Server::send_with_notice`] arrived.
+    Delivered {
+        /// To whom it was sent.
+        session: SessionId,
+        /// The number that was given with it.
+        notice: u64,
     },
 }
 
@@ -179,16 +187,39 @@ impl Server {
     /// # Errors
     /// When the kind has no policy, the session is not logged in, or its queue is full.
     pub fn send<M: Message>(&mut self, to: SessionId, message: &M) -> Result<(), SendError> {
-        let mut encoded = std::mem::take(&mut self.encoded);
-        encoded.clear();
-        message.encode(&mut encoded);
-        let sent = self.send_bytes(to, M::KIND, message.key(), &encoded);
-        self.encoded = encoded;
-        sent
+        self.send_encoded(to, message, None)
     }
 
-    /// Sends an encoded message to a session. `key` is what it is the newest of, on the latest
-    /// lane.
+    /// Sends a message to a session, and asks to be told when its peer has it:
+    /// [`ServerEvent::Delivered`] with this number. Nothing is told of a state that a newer one
+    /// replaced, nor of what a link did not deliver before it was lost.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and over KCP and on the unreliable lane, where nobody can tell.
+    pub fn send_with_notice<M: Message>(
+        &mut self,
+        to: SessionId,
+        message: &M,
+        notice: u64,
+    ) -> Result<(), SendError> {
+        self.send_encoded(to, message, Some(notice))
+    }
+
+    fn send_encoded<M: Message>(
+        &mut self,
+        to: SessionId,
+        message: &M,
+        notice: Option<u64>,
+    ) -> Result<(), SendError> {
+        let (kind, key) = (M::KIND, message.key());
+        let lane = self.host.config().delivery.lane(kind)?;
+        self.encoded.clear();
+        message.encode(&mut self.encoded);
+        let message = Outgoing { kind, lane, key, payload: &self.encoded, notice };
+        Ok(self.host.send(self.clock.now(), to, message)?)
+    }
+
+    /// Sends an encoded message to a session. `key` is as in [`Message::key`].
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -200,7 +231,7 @@ impl Server {
         payload: &[u8],
     ) -> Result<(), SendError> {
         let lane = self.host.config().delivery.lane(kind)?;
-        let message = Outgoing { kind, lane, key, payload };
+        let message = Outgoing { kind, lane, key, payload, notice: None };
         Ok(self.host.send(self.clock.now(), to, message)?)
     }
 
@@ -223,7 +254,8 @@ impl Server {
         let chosen = self.host.sessions().iter().filter(logged_in).filter(|session| to(session));
         let ids: Vec<SessionId> = chosen.map(Session::id).collect();
         for id in ids {
-            match self.host.send(now, id, Outgoing { kind, lane, key, payload }) {
+            let message = Outgoing { kind, lane, key, payload, notice: None };
+            match self.host.send(now, id, message) {
                 Ok(()) => outcome.sent += 1,
                 Err(_) => outcome.refused += 1,
             }
@@ -378,6 +410,7 @@ impl Server {
             HostEvent::Message { session, kind, lane, payload } => {
                 ServerEvent::Message { session, message: Incoming { kind, lane, payload } }
             }
+            HostEvent::Delivered { session, notice } => ServerEvent::Delivered { session, notice },
         }
     }
 }

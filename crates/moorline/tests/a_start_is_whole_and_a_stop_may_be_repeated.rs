@@ -7,7 +7,12 @@ use std::net::UdpSocket;
 use moorline::{
     ConfigError, EventKind, KcpConfig, Listener, Reason, Server, ServerEvent, StartError, State,
 };
-use support::{Stage, any_port, client_config, server_config};
+use support::{Stage, Wire, any_port, client_config, over_both, server_config};
+
+over_both! {
+    stop_ends_every_session_in_the_same_way_and_may_be_called_twice
+    a_stopped_server_lets_nobody_in
+}
 
 #[test]
 fn a_later_listener_that_fails_takes_the_earlier_ones_down_again() {
@@ -65,6 +70,10 @@ fn more_listeners_than_can_be_told_apart_are_refused() {
 
 #[test]
 fn a_long_time_to_log_in_is_not_cut_short_by_the_transport() {
+    Wire::Kcp.run(a_long_time_to_log_in);
+}
+
+fn a_long_time_to_log_in() {
     let mut config = server_config(any_port());
     config.host.limits.login_time = std::time::Duration::from_secs(60);
     config.listeners = vec![Listener::KcpPlaintextUnauthenticated {
@@ -83,7 +92,6 @@ fn a_long_time_to_log_in_is_not_cut_short_by_the_transport() {
     assert_eq!(stage.server().sessions().count(State::LoginPending), 1);
 }
 
-#[test]
 fn stop_ends_every_session_in_the_same_way_and_may_be_called_twice() {
     let mut stage = Stage::new(server_config(any_port()));
     let (ann, bob) = (stage.log_in("ann"), stage.log_in("bob"));
@@ -104,7 +112,6 @@ fn stop_ends_every_session_in_the_same_way_and_may_be_called_twice() {
     }
 }
 
-#[test]
 fn a_stopped_server_lets_nobody_in() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.server().stop();

@@ -216,6 +216,7 @@ impl Host {
                 ServerEvent::Session(event) => {
                     self.beats += usize::from(event.kind == EventKind::HeartbeatReceived);
                 }
+                _ => {}
             }
         }
     }

@@ -7,7 +7,17 @@ use std::time::{Duration, Instant};
 use moorline::{
     DuplicatePolicy, EventKind, Identity, Reason, Refusal, RefusalCode, ServerEvent, State,
 };
-use support::{Stage, any_port, client_config, server_config};
+use support::{Stage, any_port, client_config, over_both, server_config};
+
+over_both! {
+    an_answer_from_another_thread_ends_the_servers_wait
+    a_waker_is_heard_also_when_an_answer_comes_in_the_same_wait
+    a_wait_may_be_for_ever
+    a_refused_login_is_no_disconnect_and_keeps_its_reason
+    a_request_that_is_dropped_ends_when_its_time_is_over
+    names_that_no_one_should_have_are_refused_with_one_clear_line
+    who_logs_in_twice_is_refused_or_wins_as_the_policy_says
+}
 
 fn next_request(stage: &mut Stage) -> moorline::LoginRequest {
     stage.drive_until(|stage| {
@@ -20,7 +30,6 @@ fn next_request(stage: &mut Stage) -> moorline::LoginRequest {
     }
 }
 
-#[test]
 fn an_answer_from_another_thread_ends_the_servers_wait() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.lets_everyone_in = false;
@@ -54,7 +63,6 @@ fn an_answer_from_another_thread_ends_the_servers_wait() {
     assert!(stage.told_by_clients[ann].iter().any(is_welcome));
 }
 
-#[test]
 fn a_waker_is_heard_also_when_an_answer_comes_in_the_same_wait() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.lets_everyone_in = false;
@@ -72,7 +80,6 @@ fn a_waker_is_heard_also_when_an_answer_comes_in_the_same_wait() {
     thread.join().expect("it only answers");
 }
 
-#[test]
 fn a_wait_may_be_for_ever() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.server().waker().wake().expect("the server is there");
@@ -83,7 +90,6 @@ fn a_wait_may_be_for_ever() {
     while stage.clients[ann].poll_for(Duration::MAX).is_some() {}
 }
 
-#[test]
 fn a_refused_login_is_no_disconnect_and_keeps_its_reason() {
     let mut stage = Stage::new(server_config(any_port()));
     stage.lets_everyone_in = false;
@@ -100,7 +106,6 @@ fn a_refused_login_is_no_disconnect_and_keeps_its_reason() {
     stage.drive_until(|stage| stage.clients[ann].state() == State::LoggedIn);
 }
 
-#[test]
 fn a_request_that_is_dropped_ends_when_its_time_is_over() {
     let mut config = server_config(any_port());
     config.host.limits.login_time = Duration::from_millis(300);
@@ -116,7 +121,6 @@ fn a_request_that_is_dropped_ends_when_its_time_is_over() {
     });
 }
 
-#[test]
 fn names_that_no_one_should_have_are_refused_with_one_clear_line() {
     let mut stage = Stage::new(server_config(any_port()));
     let too_long = "x".repeat(Identity::LEN_MAX + 1);
@@ -132,7 +136,6 @@ fn names_that_no_one_should_have_are_refused_with_one_clear_line() {
     }
 }
 
-#[test]
 fn who_logs_in_twice_is_refused_or_wins_as_the_policy_says() {
     let mut stage = Stage::new(server_config(any_port()));
     let first = stage.log_in("ann");

@@ -5,12 +5,21 @@ mod support;
 use std::time::Duration;
 
 use moorline::{
-    Client, ClientConfig, ClientEvent, Dispatch, Incoming, Lane, Message, Reason, RouteError,
-    Router, SendError, ServerEvent, SessionId, State,
+    Client, ClientConfig, ClientEvent, Dispatch, Incoming, Lane, LinkSendError, Message, Reason,
+    RouteError, Router, SendError, ServerEvent, SessionId, State,
 };
-use support::{Chat, Position, Stage, any_port, client_config, server_config};
+use support::{Chat, Position, Stage, Wire, any_port, client_config, over_both, server_config};
 
-#[test]
+over_both! {
+    who_asks_is_told_that_a_message_arrived_where_somebody_can_tell
+    typed_messages_arrive_on_their_lanes_and_reliable_ones_in_order
+    a_kind_without_a_policy_is_an_error_at_send_and_a_counter_at_receive
+    a_broadcast_reaches_everyone_who_is_picked_and_logged_in
+    a28_a_flood_does_not_keep_the_application_from_its_own_work
+    an_evicted_session_is_told_why_and_the_other_goes_on
+    what_is_sent_before_the_login_is_refused_and_not_lost_in_silence
+}
+
 fn typed_messages_arrive_on_their_lanes_and_reliable_ones_in_order() {
     let mut stage = Stage::new(server_config(any_port()));
     let ann = stage.log_in("ann");
@@ -35,7 +44,6 @@ fn typed_messages_arrive_on_their_lanes_and_reliable_ones_in_order() {
     assert!(position.decode::<Chat>().is_err(), "it is of another kind");
 }
 
-#[test]
 fn a_kind_without_a_policy_is_an_error_at_send_and_a_counter_at_receive() {
     let mut stage = Stage::new(server_config(any_port()));
     let ann = stage.log_in("ann");
@@ -57,7 +65,6 @@ fn a_kind_without_a_policy_is_an_error_at_send_and_a_counter_at_receive() {
     assert_eq!(counted.expect("always there").value, 1);
 }
 
-#[test]
 fn a_broadcast_reaches_everyone_who_is_picked_and_logged_in() {
     let mut stage = Stage::new(server_config(any_port()));
     let (ann, bob) = (stage.log_in("ann"), stage.log_in("bob"));
@@ -72,7 +79,6 @@ fn a_broadcast_reaches_everyone_who_is_picked_and_logged_in() {
     stage.drive_until(|stage| stage.received::<Chat>(ann).len() == 1);
 }
 
-#[test]
 fn a28_a_flood_does_not_keep_the_application_from_its_own_work() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +176,6 @@ fn a27_a_handler_that_fails_or_panics_costs_its_own_session_and_no_other() {
     assert!(drained.faults[1].to_string().ends_with("panicked: wand broken"));
 }
 
-#[test]
 fn an_evicted_session_is_told_why_and_the_other_goes_on() {
     let mut stage = Stage::new(server_config(any_port()));
     let (ann, bob) = (stage.log_in("ann"), stage.log_in("bob"));
@@ -191,7 +196,6 @@ fn an_evicted_session_is_told_why_and_the_other_goes_on() {
     assert_eq!(stage.clients[ann].state(), State::LoggedIn);
 }
 
-#[test]
 fn what_is_sent_before_the_login_is_refused_and_not_lost_in_silence() {
     let mut config: ClientConfig = client_config("ann");
     config.dialer.login = None;
@@ -202,4 +206,31 @@ fn what_is_sent_before_the_login_is_refused_and_not_lost_in_silence() {
     stage.drive_for(Duration::from_millis(20));
     let is_message = |event: &ClientEvent| matches!(event, ClientEvent::Message(_));
     assert!(!std::iter::from_fn(|| client.poll()).any(|event| is_message(&event)));
+}
+
+fn who_asks_is_told_that_a_message_arrived_where_somebody_can_tell() {
+    let mut stage = Stage::new(server_config(any_port()));
+    let ann = stage.log_in("ann");
+    let session = stage.server().sessions().iter().next().expect("ann's").id();
+    let words = Chat("are you there?".to_owned());
+    let to_ann = stage.server().send_with_notice(session, &words, 7);
+    let to_host = stage.clients[ann].send_with_notice(&words, 8);
+    if Wire::here() == Wire::Kcp {
+        let no = Err(SendError::Link(LinkSendError::NoNotice));
+        assert_eq!((to_ann, to_host), (no, no));
+        return;
+    }
+    assert_eq!((to_ann, to_host), (Ok(()), Ok(())));
+    stage.drive_until(|stage| {
+        stage.told_by_server.iter().any(|event| delivered(event) == Some((session, 7)))
+            && stage.told_by_clients[ann].contains(&ClientEvent::Delivered { notice: 8 })
+    });
+    assert_eq!(stage.received::<Chat>(ann), [words]);
+}
+
+fn delivered(event: &ServerEvent) -> Option<(SessionId, u64)> {
+    match event {
+        ServerEvent::Delivered { session, notice } => Some((*session, *notice)),
+        _ => None,
+    }
 }

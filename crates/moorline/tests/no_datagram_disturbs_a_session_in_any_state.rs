@@ -113,7 +113,7 @@ impl World {
                 HostEvent::Message { session, payload, .. } => {
                     self.messages.push((session, payload));
                 }
-                HostEvent::Session(_) => {}
+                HostEvent::Session(_) | HostEvent::Delivered { .. } => {}
             }
         }
     }
@@ -130,8 +130,13 @@ impl World {
 
     /// Whether the witness can still say something, and is alone heard to.
     fn check_witness(&mut self, witness: usize, word: &str) {
-        let message =
-            Outgoing { kind: CHAT, lane: Lane::ReliableOrdered, key: 0, payload: word.as_bytes() };
+        let message = Outgoing {
+            kind: CHAT,
+            lane: Lane::ReliableOrdered,
+            key: 0,
+            payload: word.as_bytes(),
+            notice: None,
+        };
         self.clients[witness].dialer.send(self.now, message).expect("logged in");
         self.run(Duration::from_millis(100));
         let heard: Vec<Vec<u8>> = self.messages.drain(..).map(|(_, payload)| payload).collect();

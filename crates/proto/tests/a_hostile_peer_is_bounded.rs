@@ -179,7 +179,7 @@ fn a10_who_acknowledges_before_it_receives_is_found_out() {
     let mut largest = None;
     for _ in 0..20_000 {
         let lane = Lane::ReliableOrdered;
-        let message = Outgoing { kind: 7, lane, key: 0, payload: &payload };
+        let message = Outgoing { kind: 7, lane, key: 0, payload: &payload, notice: None };
         let _ = table.host.send(table.now, table.link, message);
         while table.host.poll_transmit(table.now, &mut table.out).is_some() {
             let mut packet = table.out.clone();
@@ -222,7 +222,8 @@ fn a10_an_acknowledgement_has_few_ranges_and_its_work_is_bounded() {
 #[test]
 fn a11_a_peer_that_acknowledges_nothing_makes_no_queue_grow() {
     let mut table = Table::new();
-    let message = |payload| Outgoing { kind: 7, lane: Lane::ReliableOrdered, key: 0, payload };
+    let message =
+        |payload| Outgoing { kind: 7, lane: Lane::ReliableOrdered, key: 0, payload, notice: None };
     let mut at_first = 0;
     let heap = Region::new(HEAP);
     for round in 0..20_u32 {

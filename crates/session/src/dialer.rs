@@ -67,6 +67,11 @@ pub enum DialerEvent {
         /// The encoded message.
         payload: Vec<u8>,
     },
+    /// The host's transport has all of a message that was sent with a notice.
+    Delivered {
+        /// What [`Outgoing::notice`] said.
+        notice: u64,
+    },
 }
 
 /// Why a client cannot connect now.
@@ -370,6 +375,9 @@ impl<T: Transport> Dialer<T> {
             }
             LinkEvent::Message { link, message } if self.is_current(link) => {
                 self.on_message(now, message);
+            }
+            LinkEvent::Delivered { link, notice } if self.is_current(link) => {
+                self.events.push_back(DialerEvent::Delivered { notice });
             }
             LinkEvent::AddressChanged { link, address } if self.is_current(link) => {
                 self.session.address = Some(address);

@@ -27,7 +27,7 @@ fn drain(host: &mut Host<Memory>) -> Vec<Event> {
     std::iter::from_fn(|| host.poll_event())
         .filter_map(|event| match event {
             HostEvent::Session(event) => Some(event),
-            HostEvent::Login { .. } | HostEvent::Message { .. } => None,
+            _ => None,
         })
         .collect()
 }

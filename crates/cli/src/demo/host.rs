@@ -160,7 +160,7 @@ fn run(mut server: Server, shared: &Shared) -> Story {
             Some(ServerEvent::Message { session, message }) => {
                 score.answer(&mut server, session, message);
             }
-            None => {}
+            _ => {}
         }
         if !has_evicted && shared.evict.load(Ordering::SeqCst) {
             has_evicted = true;

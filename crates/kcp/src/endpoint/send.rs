@@ -70,7 +70,10 @@ impl KcpEndpoint {
         key: SlotKey,
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
-        let Outgoing { kind, lane, key: latest_key, payload } = message;
+        let Outgoing { kind, lane, key: latest_key, payload, notice } = message;
+        if notice.is_some() {
+            return Err(SendError::NoNotice);
+        }
         if kinds::is_control(kind) {
             return Err(SendError::Reserved { kind });
         }

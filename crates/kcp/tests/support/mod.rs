@@ -198,7 +198,7 @@ impl World {
         (kind, lane): (u16, Lane),
         payload: &[u8],
     ) -> Result<(), SendError> {
-        let message = Outgoing { kind, lane, key: 0, payload };
+        let message = Outgoing { kind, lane, key: 0, payload, notice: None };
         self.peers[peer].endpoint.send(self.now, link, message)
     }
 

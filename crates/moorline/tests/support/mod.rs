@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the stage")]
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Client, ClientConfig, ClientEvent, DecodeError, EventKind, Jitter, Lane, LivenessPolicy,
-    Message, Server, ServerConfig, ServerEvent, State,
+    Client, ClientConfig, ClientEvent, DecodeError, EventKind, HostKey, Jitter, Lane, Listener,
+    LivenessPolicy, Message, NativeConfig, Server, ServerConfig, ServerEvent, State, host_key,
 };
 
 /// No step of a test takes longer, or it has failed.
@@ -49,19 +51,69 @@ impl Message for Position {
     }
 }
 
+/// What carries the sessions of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Native,
+    Kcp,
+}
+
+thread_local! {
+    /// A test has a thread of its own.
+    static WIRE: Cell<Wire> = const { Cell::new(Wire::Native) };
+}
+
+impl Wire {
+    /// What the test on this thread runs over.
+    pub(crate) fn here() -> Self {
+        WIRE.get()
+    }
+
+    pub(crate) fn run(self, test: fn()) {
+        WIRE.set(self);
+        test();
+    }
+}
+
+/// Makes tests of functions, over each wire.
+#[allow(unused_macros, reason = "as above")]
+macro_rules! over_both {
+    ($($name:ident)*) => {
+        mod native {
+            $(#[test] fn $name() { crate::support::Wire::Native.run(super::$name) })*
+        }
+        mod kcp {
+            $(#[test] fn $name() { crate::support::Wire::Kcp.run(super::$name) })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use over_both;
+
+/// One key for all hosts of a run, so that one that is started again is known.
+static KEY: LazyLock<Arc<HostKey>> =
+    LazyLock::new(|| Arc::new(host_key::generate().expect("the system has randomness")));
+
 pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 pub(crate) fn server_config(address: SocketAddr) -> ServerConfig {
-    let config = ServerConfig::kcp_plaintext_unauthenticated(address);
+    let mut config = ServerConfig::kcp_plaintext_unauthenticated(address);
+    if Wire::here() == Wire::Native {
+        let (key, native) = (Arc::clone(&KEY), Box::<NativeConfig>::default());
+        config.listeners = vec![Listener::Native { address, key, native }];
+    }
     let mut config = config.with_message::<Chat>().with_message::<Position>();
     config.host.liveness = quick();
     config
 }
 
 pub(crate) fn client_config(name: &str) -> ClientConfig {
-    let config = ClientConfig::kcp_plaintext_unauthenticated(name);
+    let config = match Wire::here() {
+        Wire::Native => ClientConfig::native(name, KEY.public()),
+        Wire::Kcp => ClientConfig::kcp_plaintext_unauthenticated(name),
+    };
     let mut config = config.with_message::<Chat>().with_message::<Position>();
     config.dialer.liveness = quick();
     config.dialer.reconnect.first_delay = Duration::from_millis(50);

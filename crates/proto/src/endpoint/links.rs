@@ -300,6 +300,9 @@ impl Endpoint {
         let mut sink = Sink { link: LinkId(key), events: &mut self.events };
         let packet = (header, self.scratch.as_mut_slice());
         let outcome = link.receive(now, from, packet, &mut sink);
+        while let Some(notice) = link.poll_arrived() {
+            self.events.push_back(LinkEvent::Delivered { link: LinkId(key), notice });
+        }
         if link.entropy_needed() {
             link.challenge_with(&mut self.entropy);
         }
@@ -437,7 +440,7 @@ impl Endpoint {
         key: SlotKey,
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
-        let Outgoing { kind, lane, key: message_key, payload } = message;
+        let Outgoing { kind, lane, key: message_key, payload, notice } = message;
         let place = match lane {
             // Messages of one key keep their order; those of others need not wait for them.
             Lane::ReliableOrdered => {
@@ -448,7 +451,7 @@ impl Endpoint {
             Lane::Unreliable => Place::Unreliable,
         };
         let link = self.living_link(key)?;
-        link.send(now, Push { place, kind, payload, notice: None })?;
+        link.send(now, Push { place, kind, payload, notice })?;
         self.touch(key);
         Ok(())
     }

@@ -136,6 +136,7 @@ impl Outbox {
         let cost = len + MESSAGE_COST;
         let has_room = self.bytes + cost <= self.config.bytes_max;
         match place {
+            Place::Unreliable if notice.is_some() => return Err(SendError::NoNotice),
             Place::Unreliable => {
                 let lane = self.unreliable.get_or_insert_default();
                 lane.push(now, kind, payload);

@@ -471,3 +471,34 @@ fn keys_go_on_and_nothing_is_lost_by_it() {
     assert_eq!(numbers, (0..400).collect::<Vec<_>>());
     assert_eq!(pair.messages(HOST).len(), 400);
 }
+
+/// Of every message that was sent with a notice, once, whatever the path does; of states, of those
+/// that were not replaced.
+#[test]
+fn who_asks_is_told_once_what_the_peer_has() {
+    let mut pair = Pair::new(3, Weather::FOUL);
+    pair.run(Duration::from_secs(1));
+    pair.messages(HOST);
+    let places = [Place::Ordered(3), Place::Unordered, Place::Latest(5)];
+    for notice in 0..300_u64 {
+        let place = places[notice as usize % 3];
+        let payload = message(notice, len_of(notice));
+        let push = Push { place, kind: 7, payload: &payload, notice: Some(notice) };
+        pair.links[CLIENT].send(pair.now, push).expect("there is room");
+        pair.run(Duration::from_millis(20));
+    }
+    let push = Push { place: Place::Unreliable, kind: 7, payload: b"who knows", notice: Some(1) };
+    assert_eq!(pair.links[CLIENT].send(pair.now, push), Err(SendError::NoNotice));
+    pair.run(Duration::from_secs(20));
+    let mut came: Vec<u64> = pair.messages(HOST).iter().map(|payload| number_of(payload)).collect();
+    let mut told: Vec<u64> = std::iter::from_fn(|| pair.links[CLIENT].poll_arrived()).collect();
+    came.sort_unstable();
+    told.sort_unstable();
+    let reliable = |numbers: &[u64]| numbers.iter().filter(|it| **it % 3 != 2).count();
+    assert_eq!((reliable(&told), reliable(&came)), (200, 200));
+    // A state that came may have been replaced before that was known.
+    assert!(told.iter().all(|notice| came.contains(notice)));
+    assert!(told.contains(&299), "the newest is told");
+    told.dedup();
+    assert!(told.len() > 200 && told.is_sorted());
+}

@@ -45,6 +45,11 @@ impl<T: Transport> Host<T> {
                     self.on_message(now, id, message);
                 }
             }
+            LinkEvent::Delivered { link, notice } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    self.events.push_back(HostEvent::Delivered { session: id, notice });
+                }
+            }
             LinkEvent::AddressChanged { link, address } => {
                 if let Some(id) = self.session_on(transport, link) {
                     self.table.attach(id, LinkRef { transport, link }, address);

@@ -50,6 +50,13 @@ pub enum HostEvent {
         /// The encoded message.
         payload: Vec<u8>,
     },
+    /// A session's transport has all of a message that was sent with a notice.
+    Delivered {
+        /// To whom it was sent.
+        session: SessionId,
+        /// What [`Outgoing::notice`] said.
+        notice: u64,
+    },
 }
 
 /// What a host counted beside its transports' own counters.

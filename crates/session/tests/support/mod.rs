@@ -39,7 +39,7 @@ pub(crate) fn delivery() -> Delivery {
 }
 
 pub(crate) fn message(kind: u16) -> Outgoing<'static> {
-    Outgoing { kind, lane: Lane::ReliableOrdered, key: 0, payload: b"hello" }
+    Outgoing { kind, lane: Lane::ReliableOrdered, key: 0, payload: b"hello", notice: None }
 }
 
 pub(crate) fn host_config() -> HostConfig {
@@ -330,6 +330,7 @@ impl World {
         while let Some(event) = host.poll_event() {
             let (HostEvent::Session(Event { session, .. })
             | HostEvent::Message { session, .. }
+            | HostEvent::Delivered { session, .. }
             | HostEvent::Login { session, .. }) = &event;
             assert!(!self.ended.contains(session), "heard of after its end: {event:?}");
             match event {
@@ -341,6 +342,7 @@ impl World {
                     self.host_events.push(event);
                 }
                 HostEvent::Message { .. } => self.host_messages += 1,
+                HostEvent::Delivered { .. } => panic!("nobody asked: {event:?}"),
                 HostEvent::Login { session, .. } => match &self.answers {
                     Answers::Later => self.asked.push(session),
                     // It may be gone already; then no answer is right.
@@ -375,6 +377,7 @@ impl World {
                 }
                 DialerEvent::Message { .. } => *messages += 1,
                 DialerEvent::Welcome { .. } => {}
+                DialerEvent::Delivered { .. } => panic!("nobody asked: {event:?}"),
             }
         }
         let mut datagram = Vec::new();

@@ -203,6 +203,10 @@ impl<'a> ClientSide<'a> {
                     let verdict = record.ledger.receive(epoch, (kind, lane), &payload);
                     under(Oracle::Delivery, verdict)?;
                 }
+                DialerEvent::Delivered { notice } => {
+                    let what = format!("client {} is told of {notice}", self.number);
+                    return Err(Broken(Oracle::Delivery, what));
+                }
             }
         }
         Ok(())
@@ -273,7 +277,7 @@ impl<'a> ClientSide<'a> {
         for (kind, lane) in [(RELIABLE, Lane::ReliableOrdered), (LATEST, Lane::Latest)] {
             let key = if kind == LATEST { self.dice.index(KEYS) as u8 } else { 0 };
             let payload = record.ledger.next(epoch, kind, key);
-            let message = Outgoing { kind, lane, key: key.into(), payload: &payload };
+            let message = Outgoing { kind, lane, key: key.into(), payload: &payload, notice: None };
             if dialer.send(now, message).is_ok() {
                 record.ledger.sent(epoch, kind, key);
             }

@@ -245,6 +245,9 @@ impl<'a> HostSide<'a> {
                 self.check_alive(session, "a message")?;
                 self.on_message(now, record, session, ((kind, lane), &payload))
             }
+            HostEvent::Delivered { session, notice } => {
+                Err(Broken(Oracle::Delivery, format!("{session} is told of {notice}")))
+            }
         }
     }
 
@@ -379,7 +382,7 @@ impl<'a> HostSide<'a> {
                 let key = if kind == LATEST { self.dice.index(KEYS) as u8 } else { 0 };
                 let payload = record.ledger.next(*epoch, kind, key);
                 let key_of = u64::from(key);
-                let message = Outgoing { kind, lane, key: key_of, payload: &payload };
+                let message = Outgoing { kind, lane, key: key_of, payload: &payload, notice: None };
                 if host.send(now, *id, message).is_ok() {
                     record.ledger.sent(*epoch, kind, key);
                 }
