@@ -52,6 +52,7 @@ pub struct Client {
     remote: SocketAddr,
     local: Vec<SocketAddr>,
     buffers: BufferSizes,
+    is_native: bool,
     /// Made when it is first asked for.
     waker: Option<Waker>,
     /// When the last turn began, unless the deadline that it met was told of.
@@ -72,6 +73,7 @@ impl Client {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
+        let is_native = matches!(carrier, Carrier::Native { .. });
         let (transport, sockets_len) = open(remote, carrier)?;
         let local = vec![SocketAddr::new(any, 0); sockets_len];
         let clock = Clock::start();
@@ -82,11 +84,13 @@ impl Client {
             remote,
             local,
             buffers,
+            is_native,
             waker: None,
             turned_at: None,
             is_round_over: false,
             encoded: Vec::new(),
         };
+        client.forbid_fragments();
         client.dialer.connect(clock.now(), remote).map_err(StartError::Connect)?;
         client.turn();
         Ok(client)
@@ -277,8 +281,16 @@ impl Client {
         if dialer.take_fresh_ports() {
             // Without new ports the old ones have to do.
             pipe.sockets.rebind(local, *buffers).ok();
+            self.forbid_fragments();
         }
         self.transmit(now);
+    }
+
+    /// Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.
+    fn forbid_fragments(&self) {
+        if self.is_native {
+            self.pipe.sockets.forbid_fragments(0).ok();
+        }
     }
 
     fn transmit(&mut self, now: Time) {

@@ -91,11 +91,14 @@ impl Server {
         }
         host.check()?;
         let mut transports: Vec<Box<dyn Transport + Send>> = Vec::new();
-        let (mut addresses, mut routes) = (Vec::new(), Vec::new());
+        let (mut addresses, mut routes, mut natives) = (Vec::new(), Vec::new(), Vec::new());
         if listeners.len() > usize::from(u8::MAX) {
             return Err(StartError::TooManyListeners { len: listeners.len() });
         }
         for (listener, number) in listeners.into_iter().zip(0..) {
+            if matches!(listener, Listener::Native { .. }) {
+                natives.push(addresses.len());
+            }
             let (transport, own) = open(listener, &host)?;
             transports.push(transport);
             for (address, port) in own.into_iter().flatten().zip(0..) {
@@ -104,6 +107,8 @@ impl Server {
             }
         }
         let mut sockets = Sockets::bind(&addresses, buffers)?;
+        // Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.
+        natives.into_iter().for_each(|index| drop(sockets.forbid_fragments(index)));
         let waker = sockets.waker().map_err(StartError::Io)?;
         Ok(Self {
             host: Host::new(host, transports, random_seed())?,

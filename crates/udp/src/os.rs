@@ -39,6 +39,27 @@ pub(crate) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arriv
     }
 }
 
+/// Datagrams leave whole or not at all, and what routers said of the path's length is not believed:
+/// whoever sends finds it out by asking the peer.
+#[cfg(target_os = "linux")]
+pub(crate) fn forbid_fragments(socket: &UdpSocket) -> io::Result<()> {
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+
+    if socket.local_addr()?.is_ipv4() {
+        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?;
+    } else {
+        set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn forbid_fragments(_: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether a queue between here and the wire is full, for the moment.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || is_any(error, &codes::NO_BUFFERS)
@@ -94,5 +115,20 @@ mod tests {
         assert!(is_full(&Errno::AGAIN.into()));
         assert!(is_full(&Errno::NOBUFS.into()));
         assert!(!is_full(&Errno::PERM.into()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn whole_datagrams_are_asked_for_on_both_families() {
+        use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+        let four = UdpSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        forbid_fragments(&four).expect("Linux can");
+        assert_eq!(ip_mtu_discover(&four).map(|it| it.as_raw()), Ok(3));
+        // Some machines have no IPv6.
+        if let Ok(six) = UdpSocket::bind("[::1]:0".parse().expect("an address")) {
+            forbid_fragments(&six).expect("Linux can");
+            assert_eq!(ipv6_mtu_discover(&six).map(|it| it.as_raw()), Ok(3));
+        }
     }
 }

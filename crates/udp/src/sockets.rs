@@ -135,6 +135,18 @@ impl Sockets {
         Ok(index)
     }
 
+    /// From now on a datagram that is longer than the path carries is lost and not cut into
+    /// fragments, of which each may be lost; for transports that find the length out themselves.
+    ///
+    /// # Errors
+    /// When the system has no such setting, as all but Linux here.
+    ///
+    /// # Panics
+    /// When there is no such socket.
+    pub fn forbid_fragments(&self, index: usize) -> io::Result<()> {
+        os::forbid_fragments(&self.sockets[index].bound.io)
+    }
+
     /// Closes a socket. The last one takes over its number, as in [`Vec::swap_remove`].
     ///
     /// # Errors
