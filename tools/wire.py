@@ -116,7 +116,7 @@ def parse_client_hello(datagram: bytes) -> ClientHello:
         raise Malformed("no client hello of this version")
     hello_id, suite, token_kind = reader.bytes(8), reader.uint(1), reader.uint(1)
     token = reader.bytes(reader.uint(2))
-    if suite not in (1, 2) or token_kind > 2 or len(token) > 512 or (token_kind == 0) != (not token):
+    if suite not in (1, 2) or token_kind > 1 or len(token) > 512 or (token_kind == 0) != (not token):
         raise Malformed("suite or token")
     prologue = datagram[: reader.at]
     cookie = reader.bytes(reader.uint(1))

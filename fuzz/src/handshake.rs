@@ -29,7 +29,7 @@ pub(crate) fn client() -> (Endpoint, LinkId) {
     let entropy = Secret::new([3; 32]);
     let client = Endpoint::client(EndpointConfig::default(), key().public(), entropy);
     let mut client = client.expect("it can work");
-    let link = client.dial(START, HOST).expect("a client dials");
+    let link = client.dial(START, HOST, None).expect("a client dials");
     (client, link)
 }
 

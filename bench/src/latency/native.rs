@@ -41,7 +41,7 @@ impl Native {
         let (one, two) = (Secret::new([2; 32]), Secret::new([3; 32]));
         let mut client = Endpoint::client(config.clone(), key.public(), one).expect("it can work");
         let host = Endpoint::host(config, &key, two).expect("it can work");
-        let dialed = client.dial(Time::ZERO, address(End::Host));
+        let dialed = client.dial(Time::ZERO, address(End::Host), None);
         let link = Some(dialed.expect("a client dials"));
         let (has_given_up, is_ready, delivered) = (false, false, VecDeque::new());
         Box::new(Self { ends: [client, host], link, has_given_up, is_ready, delivered })

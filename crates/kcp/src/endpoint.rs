@@ -279,7 +279,12 @@ impl Transport for KcpEndpoint {
         self.wheel.next()
     }
 
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        _: Option<LinkId>,
+    ) -> Result<LinkId, DialError> {
         self.begin_dial(now, address).map(LinkId)
     }
 

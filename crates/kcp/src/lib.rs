@@ -11,7 +11,7 @@
 //! let mut host = KcpEndpoint::host_plaintext_unauthenticated(KcpConfig::default(), 1)?;
 //! let mut client = KcpEndpoint::client_plaintext_unauthenticated(KcpConfig::default(), 2)?;
 //! let (host_address, client_address) = ("192.0.2.1:8080".parse()?, "192.0.2.2:5000".parse()?);
-//! let link = client.dial(Time::ZERO, host_address)?;
+//! let link = client.dial(Time::ZERO, host_address, None)?;
 //!
 //! let mut datagram = Vec::new();
 //! let now = Time::from_millis(1);
@@ -21,7 +21,8 @@
 //! while host.poll_transmit(now, &mut datagram).is_some() {
 //!     client.handle_datagram(now, Port(0), host_address, &datagram);
 //! }
-//! assert_eq!(client.poll_event(), Some(LinkEvent::Up { link, address: host_address }));
+//! let up = LinkEvent::Up { link, address: host_address, resumes: None };
+//! assert_eq!(client.poll_event(), Some(up));
 //! # Ok(())
 //! # }
 //! ```

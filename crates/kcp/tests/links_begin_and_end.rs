@@ -20,7 +20,7 @@ fn a_dial_is_up_when_the_host_answers_and_the_host_keeps_nothing_until_then() {
     let link = world.dial(1);
     world.run(millis(50));
     let address = world.host_address();
-    assert_eq!(world.peers[1].events, [LinkEvent::Up { link, address }]);
+    assert_eq!(world.peers[1].events, [LinkEvent::Up { link, address, resumes: None }]);
     assert_eq!(world.peers[HOST].events, []);
     assert_eq!(counter(world.host(), "kcp_probes_answered"), 1);
     assert_eq!(world.host().poll_timeout(), None);
@@ -46,7 +46,7 @@ fn an_unanswered_dial_probes_ever_more_slowly() {
 fn a_host_does_not_dial() {
     let mut world = World::new(1, KcpConfig::default());
     let (now, address) = (world.now, world.host_address());
-    assert_eq!(world.host().dial(now, address), Err(DialError::HostOnly));
+    assert_eq!(world.host().dial(now, address, None), Err(DialError::HostOnly));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn only_the_very_first_data_of_a_conversation_opens_a_link() {
 fn a_client_hears_only_the_host_that_it_dialled() {
     let mut client =
         KcpEndpoint::client_plaintext_unauthenticated(host_config(), 1).expect("valid");
-    client.dial(NOW, address(1, 8_080)).expect("room");
+    client.dial(NOW, address(1, 8_080), None).expect("room");
     let wins = Raw { cmd: WINS, ..Raw::PUSH };
     let other_number = Raw { conv: 2, ..wins };
     client.handle_datagram(NOW, Port(0), address(2, 8_080), &wins.bytes());

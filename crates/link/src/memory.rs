@@ -107,7 +107,7 @@ impl Memory {
         let Some(link) = known else {
             (tag == HELLO).then_some(())?;
             let link = self.open(from, conversation, Stage::Asked);
-            self.events.push_back(LinkEvent::Asked { link, address: from });
+            self.events.push_back(LinkEvent::Asked { link, address: from, resumes: None });
             return Some(());
         };
         let entry = self.links.get_mut(link.0)?;
@@ -118,7 +118,7 @@ impl Memory {
             (WELCOME, Stage::Dialing { .. }) => {
                 entry.stage = Stage::Up;
                 self.dialing.retain(|other| *other != link);
-                self.events.push_back(LinkEvent::Up { link, address: from });
+                self.events.push_back(LinkEvent::Up { link, address: from, resumes: None });
                 return Some(());
             }
             (BYE, _) => {
@@ -176,7 +176,12 @@ impl Transport for Memory {
             .min()
     }
 
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        _: Option<LinkId>,
+    ) -> Result<LinkId, DialError> {
         let conversation = self.next_conversation;
         self.next_conversation = self.next_conversation.wrapping_add(1);
         let link = self.open(address, conversation, Stage::Dialing { again_at: now });
@@ -190,7 +195,7 @@ impl Transport for Memory {
         entry.stage = Stage::Up;
         let address = entry.address;
         self.put(link, WELCOME, &[]).ok();
-        self.events.push_back(LinkEvent::Up { link, address });
+        self.events.push_back(LinkEvent::Up { link, address, resumes: None });
     }
 
     fn refuse(&mut self, now: Time, link: LinkId, refusal: &Refusal) {

@@ -107,6 +107,9 @@ pub enum LinkEvent {
         link: LinkId,
         /// Where it comes from; a hint, not a proof.
         address: SocketAddr,
+        /// The earlier link whose lanes it would go on with; proven, unless somebody repeats what
+        /// the peer said.
+        resumes: Option<LinkId>,
     },
     /// The link carries messages now.
     Up {
@@ -114,6 +117,9 @@ pub enum LinkEvent {
         link: LinkId,
         /// The peer's address.
         address: SocketAddr,
+        /// The earlier link whose lanes it goes on with: nothing was lost in between. The earlier
+        /// one is gone with that, and no other event tells of it.
+        resumes: Option<LinkId>,
     },
     /// The peer gave a sign of life that holds nothing for the session (an acknowledgement, say).
     Heard {
@@ -297,11 +303,38 @@ pub trait Transport: fmt::Debug {
     fn poll_timeout(&self) -> Option<Time>;
 
     /// Begins a link to `address`. [`LinkEvent::Up`] or [`LinkEvent::Lost`] follows; whoever dials
-    /// sets the time after which it gives up.
+    /// sets the time after which it gives up. With `resumes`, a link that was lost and is
+    /// [kept](Self::keeps), it asks to go on with that one's lanes; whether it does, `Up` says. If
+    /// not, the earlier link is released.
     ///
     /// # Errors
     /// When this transport cannot dial.
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError>;
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        resumes: Option<LinkId>,
+    ) -> Result<LinkId, DialError>;
+
+    /// Whether a link that was lost is kept with its lanes, so that another can go on with them.
+    /// Messages for it are taken meanwhile, within the same bounds. Whoever is told of a loss
+    /// [releases](Self::release) the link sooner or later.
+    fn keeps(&self, link: LinkId) -> bool {
+        let _ = link;
+        false
+    }
+
+    /// Forgets a link at once, tells the peer nothing, and keeps its lanes, so that another link
+    /// can go on with them; no event of this link follows. Or does nothing of this and says so.
+    fn keep(&mut self, now: Time, link: LinkId) -> bool {
+        let _ = (now, link);
+        false
+    }
+
+    /// Forgets a link that was lost and kept.
+    fn release(&mut self, now: Time, link: LinkId) {
+        let _ = (now, link);
+    }
 
     /// Lets a peer in that asked; [`LinkEvent::Up`] follows.
     fn accept(&mut self, now: Time, link: LinkId);
@@ -355,8 +388,22 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn poll_timeout(&self) -> Option<Time> {
         (**self).poll_timeout()
     }
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
-        (**self).dial(now, address)
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        resumes: Option<LinkId>,
+    ) -> Result<LinkId, DialError> {
+        (**self).dial(now, address, resumes)
+    }
+    fn keeps(&self, link: LinkId) -> bool {
+        (**self).keeps(link)
+    }
+    fn keep(&mut self, now: Time, link: LinkId) -> bool {
+        (**self).keep(now, link)
+    }
+    fn release(&mut self, now: Time, link: LinkId) {
+        (**self).release(now, link);
     }
     fn accept(&mut self, now: Time, link: LinkId) {
         (**self).accept(now, link);

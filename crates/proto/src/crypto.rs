@@ -11,6 +11,7 @@ mod hash;
 mod host_key;
 mod noise;
 mod packet_keys;
+mod ticket;
 
 use std::error::Error;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use hash::Secret;
 pub use host_key::{HostKey, HostKeyError, HostPublicKey};
 pub use noise::{Initiator, LinkSecrets, Responder, Setting};
 pub use packet_keys::{Committed, Exhausted, OpenError, Opened, Opener, PacketKeys, Sealer};
+pub use ticket::Ticket;
 
 /// What a proof is worth. There is no default, and nothing but `Valid` is a yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,14 +8,18 @@
 //! * `census`: how many links there are of each address.
 //! * `greeting`: a host's side of the handshake.
 //! * `dialing`: a client's side of it.
+//! * `continuity`: lanes that outlive their link.
+//! * `parting`: how a link leaves.
 //! * `links`: what carries a link through its life.
 
 mod census;
 mod config;
+mod continuity;
 mod counters;
 mod dialing;
 mod greeting;
 mod links;
+mod parting;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +40,7 @@ use crate::crypto::{
     Entropy, HostKey, HostPublicKey, Precheck, ResetKey, Secret, Verdict, is_reset,
 };
 use crate::link::{NativeStats, Workbench};
-use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader};
+use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader, TicketId};
 
 use census::Census;
 use counters::Counts;
@@ -78,6 +82,9 @@ pub struct Endpoint {
     bench: Workbench,
     /// Where packets are decrypted.
     scratch: Vec<u8>,
+    /// Links that are lost and kept, the first ones first, and what their lanes hold.
+    kept: VecDeque<SlotKey>,
+    kept_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -94,6 +101,8 @@ struct HostSide {
     census: Census,
     /// Links by the hello that they began with, until it cannot come again.
     hellos: HashMap<HelloId, SlotKey, KeyedState>,
+    /// Links whose lanes another may go on with, by their tickets.
+    tickets: HashMap<TicketId, SlotKey, KeyedState>,
     /// Links whose client did not answer yet, the oldest first; some may have answered.
     half_open: VecDeque<SlotKey>,
     /// What hides the places of links in connection ids.
@@ -128,6 +137,7 @@ impl Endpoint {
             door: Door::new(Time::ZERO, key.clone(), &mut entropy),
             census: Census::new(&mut rng),
             hellos: HashMap::with_hasher(KeyedState::new(&mut rng)),
+            tickets: HashMap::with_hasher(KeyedState::new(&mut rng)),
             half_open: VecDeque::new(),
             mask: entropy.next_u64(),
         }));
@@ -147,7 +157,8 @@ impl Endpoint {
         config.check()?;
         let mut entropy = Entropy::new(entropy);
         let rng = Rng::new(entropy.next_u64());
-        Dialing::new(Time::ZERO, &config, &host, &mut entropy).map_err(|_| ConfigError::HostKey)?;
+        Dialing::new(Time::ZERO, &config, &host, &mut entropy, None)
+            .map_err(|_| ConfigError::HostKey)?;
         let precheck = Precheck::of(&host);
         let side = Side::Client(Box::new(ClientSide { host, precheck, links: Vec::new() }));
         Ok(Self::new(config, side, entropy, rng))
@@ -170,6 +181,8 @@ impl Endpoint {
             counts: Counts::default(),
             bench: Workbench::default(),
             scratch: Vec::new(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
         }
     }
 
@@ -296,7 +309,7 @@ impl Endpoint {
         for key in std::iter::once(newest).chain(older) {
             let token = self.links.get(key).and_then(|entry| entry.reset_token);
             if token.is_some_and(|token| is_reset(&token, datagram) == Verdict::Valid) {
-                self.lose(key, Reason::Forgotten);
+                self.lose(now, key, Reason::Forgotten);
                 return;
             }
             if self.take_in(now, key, from, (header, datagram)) {
@@ -360,8 +373,30 @@ impl Transport for Endpoint {
         self.wheel.next()
     }
 
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
-        self.begin_dial(now, address).map(LinkId)
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        resumes: Option<LinkId>,
+    ) -> Result<LinkId, DialError> {
+        self.begin_dial(now, address, resumes.map(|link| link.0)).map(LinkId)
+    }
+
+    fn keeps(&self, link: LinkId) -> bool {
+        self.is_kept(link.0)
+    }
+
+    fn keep(&mut self, now: Time, link: LinkId) -> bool {
+        let is_known = self.links.get(link.0).is_some_and(|entry| !entry.is_parted);
+        let is_kept = is_known && self.set_aside(now, link.0);
+        if is_kept {
+            self.retract_events(link);
+        }
+        is_kept
+    }
+
+    fn release(&mut self, _now: Time, link: LinkId) {
+        self.release_kept(link.0);
     }
 
     fn accept(&mut self, now: Time, link: LinkId) {

@@ -25,6 +25,22 @@ pub use inbox::{Inbox, InboxStats, Received};
 pub use outbox::{Outbox, OutboxConfig, OutboxStats, Push};
 pub use tag::Tag;
 
+/// Both sides of all lanes: what a session keeps when its link is gone.
+#[derive(Debug)]
+pub struct Lanes {
+    /// What waits to be sent or acknowledged.
+    pub outbox: Outbox,
+    /// What arrived, and what is still expected.
+    pub inbox: Inbox,
+}
+
+impl Lanes {
+    /// Bytes that they hold, with some for each message.
+    pub const fn bytes(&self) -> usize {
+        self.outbox.bytes().saturating_add(self.inbox.held() as usize)
+    }
+}
+
 /// How far above the least message of a reliable lane that did not arrive another may be.
 pub const SPAN_MAX: u64 = 1 << 14;
 /// Of how many keys the newest number is remembered, and how many may wait. Of more, those that

@@ -27,11 +27,11 @@ use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, SendError};
 
 use crate::crypto::{Entropy, PacketKeys};
 use crate::lanes::outbox::OutboxConfig;
-use crate::lanes::{Inbox, InboxStats, Outbox, OutboxStats, Push};
+use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
 use crate::seq::PacketNumber;
-use crate::wire::{ConnectionId, ControlWord, Notice, Place, TAG_LEN};
+use crate::wire::{ConnectionId, ControlWord, Notice, Place, Positions, ShortHeader, TAG_LEN};
 
 use acks::Acks;
 use ending::Ending;
@@ -159,6 +159,8 @@ pub struct NativeStats {
 pub struct Sink<'a> {
     /// The link's number.
     pub link: LinkId,
+    /// The earlier link whose lanes it just went on with.
+    pub resumes: Option<LinkId>,
     /// All events of an endpoint.
     pub events: &'a mut VecDeque<LinkEvent>,
 }
@@ -171,7 +173,8 @@ fn part_len(mtu: u16, connection: Option<ConnectionId>) -> usize {
 
 impl Sink<'_> {
     fn up(&mut self, address: SocketAddr) {
-        self.events.push_back(LinkEvent::Up { link: self.link, address });
+        let (link, resumes) = (self.link, self.resumes);
+        self.events.push_back(LinkEvent::Up { link, address, resumes });
     }
 
     fn heard(&mut self) {
@@ -231,6 +234,34 @@ impl Link {
             received: Volume::default(),
             sent: Volume::default(),
         }
+    }
+
+    /// Goes on with the lanes of an earlier link. `positions` and `limit` are what the peer said of
+    /// what it has and takes.
+    pub fn adopt(&mut self, lanes: Lanes, positions: &Positions, limit: u64) {
+        let Lanes { outbox, inbox } = lanes;
+        (self.outbox, self.inbox) = (outbox, inbox);
+        self.outbox.set_part_len(part_len(self.fitted_mtu, self.connection));
+        self.outbox.set_limit(limit);
+        self.outbox.go_on(positions);
+        self.inbox.on_limit_told(self.inbox.limit_now());
+        self.early = None;
+        self.asked.is_flush = true;
+    }
+
+    /// Gives its lanes away: it is over, whatever the peer thinks.
+    pub fn into_lanes(self) -> Lanes {
+        Lanes { outbox: self.outbox, inbox: self.inbox }
+    }
+
+    /// What arrived on its lanes, and what is still expected.
+    pub const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Whether the peer sealed this packet. It is not read, and nothing changes.
+    pub fn is_of_peer(&self, header: &ShortHeader, packet: &[u8]) -> bool {
+        self.keys.opener.open(header, &mut packet.to_vec()).is_ok()
     }
 
     /// Where the peer is.
@@ -317,6 +348,9 @@ impl Link {
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
         if let Some(at) = self.ending.poll_timeout() {
             return Some(at);
+        }
+        if !self.path.is_proven() {
+            return earliest(self.path.poll_timeout(), Some(self.heard_at + self.idle));
         }
         let mut next = earliest(self.sender.poll_timeout(now), self.acks.due_at());
         next = earliest(next, self.path.poll_timeout());

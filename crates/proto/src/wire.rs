@@ -30,7 +30,10 @@ pub use hello::{
 pub use message::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
 pub use notice::Notice;
 pub use packet::{ConnectionId, Datagram, Direction, Phase, ShortHeader, TAG_LEN};
-pub use params::{Answer, ClientParams, HostParams, Limits, RESET_TOKEN_LEN, Suite};
+pub use params::{
+    Answer, ClientParams, HostParams, Limits, Positions, RESET_TOKEN_LEN, ResumeGrant,
+    ResumeRequest, Suite, TicketId,
+};
 
 /// The version of the protocol that this crate speaks: `ML` and a number.
 pub const VERSION: u32 = 0x4d4c_0001;

@@ -45,7 +45,8 @@ struct Asking {
 
 impl Asking {
     fn new(suite: Suite, host: &HostKey) -> Self {
-        let params = ClientParams { application: 77, version_max: VERSION, limits: LIMITS };
+        let params =
+            ClientParams { application: 77, version_max: VERSION, limits: LIMITS, resume: None };
         let (mut payload, mut noise) = (Vec::new(), Vec::new());
         params.emit(&mut payload);
         let mut prologue = Vec::new();
@@ -128,6 +129,7 @@ impl Host {
                 connection: CONNECTION,
                 reset_token: self.resets.token(CONNECTION),
                 limits: LIMITS,
+                resumed: None,
             }),
         };
         let (mut payload, mut noise) = (Vec::new(), Vec::new());

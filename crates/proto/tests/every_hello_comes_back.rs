@@ -3,8 +3,8 @@
 use moorline_link::RefusalCode;
 use moorline_proto::wire::{
     Answer, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, ClientHello, ClientParams, ConnectionId, Datagram,
-    Direction, HelloId, HostParams, Limits, Notice, Retry, ServerHello, Suite, TOKEN_LEN_MAX,
-    TokenKind, VersionList, WireError,
+    Direction, HelloId, HostParams, Limits, Notice, Positions, ResumeGrant, ResumeRequest, Retry,
+    ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind, VersionList, WireError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -44,13 +44,9 @@ proptest! {
     fn a_client_hello_comes_back(
         id in any::<[u8; 8]>(), token in vec(any::<u8>(), 0..=TOKEN_LEN_MAX),
         cookie in proptest::option::of(any::<[u8; COOKIE_LEN]>()),
-        noise in vec(any::<u8>(), 48..=512), mac in any::<[u8; 16]>(), is_resume in any::<bool>(),
+        noise in vec(any::<u8>(), 48..=512), mac in any::<[u8; 16]>(),
     ) {
-        let token_kind = match (token.is_empty(), is_resume) {
-            (true, _) => TokenKind::None,
-            (false, false) => TokenKind::Admission,
-            (false, true) => TokenKind::Resume,
-        };
+        let token_kind = if token.is_empty() { TokenKind::None } else { TokenKind::Admission };
         let (id, suite, cookie) = (HelloId(id), Suite::ChaCha, cookie.as_ref());
         let token = &token;
         let hello = ClientHello { id, suite, token_kind, token, cookie, noise: &noise, mac };
@@ -111,7 +107,8 @@ proptest! {
         application in any::<u64>(), version_max in any::<u32>(), limits in limits(),
         connection in any::<[u8; 8]>(), reset_token in any::<[u8; 16]>(),
     ) {
-        let params = ClientParams { application, version_max, limits };
+        let resume = None;
+        let params = ClientParams { application, version_max, limits, resume };
         let mut out = Vec::new();
         params.emit(&mut out);
         prop_assert_eq!(ClientParams::parse(&out), Ok(params));
@@ -124,7 +121,8 @@ proptest! {
         prop_assert_eq!(ClientParams::parse(&out), Err(WireError::Parameters), "it comes twice");
 
         let connection = ConnectionId(connection);
-        let params = HostParams { suite: Suite::Aes, connection, reset_token, limits };
+        let (suite, resumed) = (Suite::Aes, None);
+        let params = HostParams { suite, connection, reset_token, limits, resumed };
         let notice = Notice { code: RefusalCode::Full, retry_after_millis: Some(5), text: "full" };
         for answer in [Answer::Accepted(params), Answer::Refused(notice)] {
             let mut out = Vec::new();
@@ -134,6 +132,30 @@ proptest! {
                 prop_assert!(Answer::parse(&out[..len]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_asks_for_and_grants_lanes_comes_back(
+        limits in limits(), epoch in 0..1_u64 << 40, ticket in any::<[u8; 16]>(),
+        proof in any::<[u8; 16]>(), lanes in vec((0..26_u8, 0..1_u64 << 62), 0..30),
+    ) {
+        let mut positions = Positions::default();
+        lanes.into_iter().for_each(|(lane, next)| positions.set(lane, next));
+        let request = ResumeRequest { ticket: TicketId(ticket), epoch, proof, positions };
+        let (application, version_max, resume) = (1, 2, Some(request));
+        let params = ClientParams { application, version_max, limits, resume };
+        let mut out = Vec::new();
+        params.emit(&mut out);
+        prop_assert_eq!(ClientParams::parse(&out), Ok(params));
+        prop_assert!(out.len() + 48 <= 512, "{} bytes", out.len());
+
+        let (suite, connection, reset_token) = (Suite::Aes, ConnectionId([1; 8]), [2; 16]);
+        let resumed = Some(ResumeGrant { epoch, positions });
+        let params = HostParams { suite, connection, reset_token, limits, resumed };
+        let mut out = Vec::new();
+        Answer::Accepted(params).emit(&mut out);
+        prop_assert_eq!(Answer::parse(&out), Ok(Answer::Accepted(params)));
+        prop_assert!(out.len() + 48 <= 512, "{} bytes", out.len());
     }
 
     #[test]

@@ -220,13 +220,14 @@ impl<T: Transport> Dialer<T> {
         self.close_with(now, Reason::Stopped);
     }
 
-    /// Sends a message on the lane that the delivery policy names.
+    /// Sends a message on the lane that the delivery policy names. While the link is lost and a new
+    /// one is sought, messages wait for it, if the transport keeps the lanes.
     ///
     /// # Errors
     /// When the session is not logged in, or its transport does not take the message.
     pub fn send(&mut self, now: Time, message: Outgoing<'_>) -> Result<(), SendError> {
         let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
-        let link = link.ok_or(SendError::NotUp)?.link;
+        let link = link.or(self.session.kept).ok_or(SendError::NotUp)?.link;
         self.transport.send(now, link, message)?;
         self.session.sent.add(message.payload.len());
         Ok(())
@@ -314,7 +315,8 @@ impl<T: Transport> Dialer<T> {
 
     fn dial(&mut self, now: Time) -> Result<(), DialError> {
         let Some(remote) = self.remote else { return Ok(()) };
-        let link = self.transport.dial(now, remote)?;
+        let kept = self.session.kept.map(|kept| kept.link);
+        let link = self.transport.dial(now, remote, kept)?;
         self.session.link = Some(LinkRef { transport: 0, link });
         self.session.address = Some(remote);
         self.session.until = Some(now + self.config.reconnect.attempt_timeout);
@@ -341,6 +343,7 @@ impl<T: Transport> Dialer<T> {
 
     fn close_with(&mut self, now: Time, reason: Reason) {
         self.session.until = None;
+        self.release_kept(now);
         let Some(link) = self.session.link.take() else {
             if self.session.state != State::Disconnected {
                 self.step(now, Input::Close, Some(reason)).ok();
@@ -362,10 +365,19 @@ impl<T: Transport> Dialer<T> {
     fn on_link_event(&mut self, now: Time, event: LinkEvent) {
         match event {
             LinkEvent::Asked { link, .. } => self.transport.abandon(now, link),
-            LinkEvent::Up { link, .. } if self.is_current(link) => {
+            LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
                 self.session.until = None;
                 self.step(now, Input::TransportUp, None).ok();
-                self.send_login(now).ok();
+                let kept = self.session.kept.take();
+                if resumes.is_some() {
+                    self.attempts.forget();
+                    self.step(now, Input::Resume, None).ok();
+                } else {
+                    if kept.is_some() {
+                        self.step(now, Input::Lapse, Some(Reason::Forgotten)).ok();
+                    }
+                    self.send_login(now).ok();
+                }
             }
             LinkEvent::Heard { link } if self.is_current(link) => {
                 self.on_heard(now, Sign::Traffic);
@@ -384,9 +396,17 @@ impl<T: Transport> Dialer<T> {
                 self.step(now, Input::AddressChange, None).ok();
             }
             LinkEvent::Lost { link, reason } if self.is_current(link) => {
-                self.session.link = None;
+                let link = self.session.link.take();
+                if self.session.state == State::LoggedIn
+                    && link.is_some_and(|link| self.transport.keeps(link.link))
+                {
+                    self.session.kept = link;
+                } else if let Some(link) = link {
+                    self.transport.release(now, link.link);
+                }
                 self.on_lost(now, reason);
             }
+            LinkEvent::Lost { link, .. } => self.transport.release(now, link),
             _ => self.counters.misplaced += 1,
         }
     }
@@ -465,6 +485,7 @@ impl<T: Transport> Dialer<T> {
         };
         if is_final {
             self.session.until = None;
+            self.release_kept(now);
             self.step(now, Input::Close, Some(reason)).ok();
         } else {
             self.schedule(now, reason, retry_after);
@@ -476,6 +497,7 @@ impl<T: Transport> Dialer<T> {
         self.session.until = None;
         if self.config.reconnect.mode == ReconnectMode::Manual {
             if self.session.state != State::TimedOut {
+                self.release_kept(now);
                 self.step(now, Input::Close, Some(reason)).ok();
             }
             return;
@@ -487,6 +509,7 @@ impl<T: Transport> Dialer<T> {
                 self.session.until = Some(at);
             }
             None => {
+                self.release_kept(now);
                 self.step(now, Input::Close, Some(Reason::BudgetSpent)).ok();
             }
         }
@@ -512,8 +535,18 @@ impl<T: Transport> Dialer<T> {
             }
             Due::Silence => {
                 let reason = Reason::Silence(self.config.liveness.timeout);
+                let was_logged_in = self.session.state == State::LoggedIn;
                 self.step(now, Input::Silence, Some(reason.clone())).ok();
-                self.abandon(now);
+                if let Some(link) = self.session.link.filter(|_| was_logged_in) {
+                    self.session.link = None;
+                    if self.transport.keep(now, link.link) {
+                        self.session.kept = Some(link);
+                    } else {
+                        self.transport.abandon(now, link.link);
+                    }
+                } else {
+                    self.abandon(now);
+                }
                 self.schedule(now, reason, None);
             }
             Due::AttemptStart => {
@@ -543,6 +576,13 @@ impl<T: Transport> Dialer<T> {
             self.transport.control(now, link.link, &Control::Beat { beat }).ok();
         }
         self.step(now, Input::BeatSent, None).ok();
+    }
+
+    /// Gives up what an earlier link had left.
+    fn release_kept(&mut self, now: Time) {
+        if let Some(kept) = self.session.kept.take() {
+            self.transport.release(now, kept.link);
+        }
     }
 
     fn abandon(&mut self, now: Time) {

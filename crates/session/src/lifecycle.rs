@@ -42,6 +42,10 @@ pub enum Input {
     LoginOk,
     /// The login was refused.
     LoginFail,
+    /// A new link goes on where an earlier one of this session stopped.
+    Resume,
+    /// What was on its way when a link was lost cannot be brought back.
+    Lapse,
     /// A heartbeat was sent.
     BeatSent,
     /// A heartbeat (host) or its answer (client) arrived.
@@ -73,6 +77,12 @@ pub enum EventKind {
     LoginSucceeded,
     /// The login was refused; the reason says why.
     LoginFailed,
+    /// The session goes on where an earlier link stopped, without a login: of what was sent
+    /// reliably nothing is lost and nothing comes twice.
+    Resumed,
+    /// The session goes on by a new login, and what was on its way when its link was lost may be
+    /// lost; the reason says why.
+    ContinuityLost,
     /// A heartbeat left.
     HeartbeatSent,
     /// A heartbeat, or the answer to one, arrived.
@@ -171,6 +181,14 @@ pub const fn answer(state: State, input: Input) -> Answer {
         (S::TransportConnected | S::LoginFailed, I::LoginOk | I::LoginFail) => Refuse(M::NoLogin),
         (_, I::LoginStart | I::LoginOk | I::LoginFail) => Refuse(M::NotConnected),
 
+        (S::TransportConnected, I::Resume) => Go(S::LoggedIn, E::Resumed),
+        (S::LoggedIn, I::Resume) => Tell(E::Resumed),
+        (S::LoginPending, I::Resume) => Refuse(M::LoginUnderWay),
+        (S::LoginFailed, I::Resume) => Refuse(M::NotLoggedIn),
+        (_, I::Resume) => Refuse(M::NotConnected),
+        (S::Disconnected, I::Lapse) => Ignore,
+        (_, I::Lapse) => Tell(E::ContinuityLost),
+
         (S::LoggedIn, I::BeatSent) => Tell(E::HeartbeatSent),
         (S::LoggedIn, I::BeatHeard) => Tell(E::HeartbeatReceived),
         (S::LoggedIn, I::Degrade) => Tell(E::Degraded),
@@ -245,11 +263,13 @@ impl fmt::Display for State {
 
 impl Input {
     /// All inputs, in the order of the table's columns.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TransportUp,
         Self::LoginStart,
         Self::LoginOk,
         Self::LoginFail,
+        Self::Resume,
+        Self::Lapse,
         Self::BeatSent,
         Self::BeatHeard,
         Self::Degrade,

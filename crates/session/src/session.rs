@@ -38,6 +38,8 @@ pub struct Session {
     pub(crate) phase: Phase,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) link: Option<LinkRef>,
+    /// Lost, and kept by its transport for the next one.
+    pub(crate) kept: Option<LinkRef>,
     pub(crate) identity: Option<Identity>,
     pub(crate) failure: Option<Reason>,
     pub(crate) opened_at: Time,
@@ -79,6 +81,7 @@ impl Session {
             phase: Phase::Alive,
             address: None,
             link: None,
+            kept: None,
             identity: None,
             failure: None,
             opened_at: now,
@@ -124,6 +127,11 @@ impl Session {
     /// The link that carries it, if one does.
     pub const fn link(&self) -> Option<LinkRef> {
         self.link
+    }
+
+    /// The link that was lost and whose lanes wait for the next one, if there is such.
+    pub const fn kept(&self) -> Option<LinkRef> {
+        self.kept
     }
 
     /// When it began.
@@ -180,6 +188,7 @@ impl Session {
             EventKind::TransportConnected => self.heard_at = now,
             EventKind::Degraded => self.phase = Phase::Degraded,
             EventKind::HeartbeatSent => self.beat_sent_at = Some(now),
+            EventKind::Resumed => (self.failure, self.heard_at) = (None, now),
             EventKind::LoginSucceeded => self.failure = None,
             _ => {}
         }

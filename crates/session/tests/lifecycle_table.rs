@@ -80,7 +80,13 @@ fn every_event_is_told_somewhere() {
         EventKind::ReconnectStarted,
         EventKind::Disconnected,
     ];
-    let ours = [EventKind::Degraded, EventKind::Recovered, EventKind::AddressChanged];
+    let ours = [
+        EventKind::Degraded,
+        EventKind::Recovered,
+        EventKind::AddressChanged,
+        EventKind::Resumed,
+        EventKind::ContinuityLost,
+    ];
     assert_eq!(told, seed.into_iter().chain(ours).collect());
 }
 

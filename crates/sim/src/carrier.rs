@@ -35,6 +35,9 @@ pub struct Promises {
     pub knows_peers_by_key: bool,
     /// Before a login is answered, an address gets no more bytes than it sent.
     pub never_amplifies: bool,
+    /// A session whose link died goes on with the next one where it stopped, or says that it does
+    /// not.
+    pub continues: bool,
 }
 
 /// What one endpoint is to be like.
@@ -84,6 +87,7 @@ impl Carrier for Native {
             tells_links_apart: true,
             knows_peers_by_key: true,
             never_amplifies: true,
+            continues: true,
         }
     }
 
@@ -141,6 +145,7 @@ impl Carrier for Kcp {
             tells_links_apart: false,
             knows_peers_by_key: false,
             never_amplifies: true,
+            continues: false,
         }
     }
 
@@ -183,6 +188,7 @@ impl Carrier for InMemory {
             tells_links_apart: false,
             knows_peers_by_key: false,
             never_amplifies: false,
+            continues: false,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Figures {
     pub session_time: Duration,
     /// Logins that succeeded.
     pub logins: u64,
+    /// How often clients went on with another link without a login.
+    pub resumes: u64,
     /// Reliable messages that were delivered.
     pub reliable: u64,
     /// Delivered messages of which the newest counts.
@@ -40,6 +42,7 @@ impl Figures {
         self.failed += u64::from(outcome.violation.is_some());
         self.session_time += outcome.session_time;
         self.logins += outcome.logins;
+        self.resumes += outcome.resumes;
         self.reliable += outcome.reliable;
         self.latest += outcome.latest;
         self.datagrams += outcome.datagrams;
@@ -75,8 +78,8 @@ impl fmt::Display for Figures {
         writeln!(f, "{} runs, {} failed, {hours:.1} session-hours", self.runs, self.failed)?;
         writeln!(
             f,
-            "{} logins, {} reliable and {} latest messages delivered, {} datagrams",
-            self.logins, self.reliable, self.latest, self.datagrams
+            "{} logins, {} resumes, {} reliable and {} latest messages delivered, {} datagrams",
+            self.logins, self.resumes, self.reliable, self.latest, self.datagrams
         )?;
         let amplification = self.amplification_permille_max;
         writeln!(

@@ -33,6 +33,7 @@ pub(crate) struct Record<'t> {
     /// How long users were logged in, by the clients' own account.
     pub(crate) session_time: Duration,
     pub(crate) logins: u64,
+    pub(crate) resumes: u64,
     pub(crate) datagrams: u64,
     hasher: DefaultHasher,
     trace: Option<Trace<'t>>,
@@ -45,6 +46,7 @@ impl<'t> Record<'t> {
             fired: Faults::NONE,
             session_time: Duration::ZERO,
             logins: 0,
+            resumes: 0,
             datagrams: 0,
             hasher: DefaultHasher::new(),
             trace,

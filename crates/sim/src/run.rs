@@ -39,6 +39,8 @@ pub struct Outcome {
     pub session_time: Duration,
     /// Logins that succeeded.
     pub logins: u64,
+    /// How often clients went on with another link without a login.
+    pub resumes: u64,
     /// Reliable messages that were delivered.
     pub reliable: u64,
     /// Delivered messages of which the newest counts.
@@ -77,6 +79,7 @@ pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outco
         hash: record.hash(),
         session_time: record.session_time,
         logins: record.logins,
+        resumes: record.resumes,
         reliable: record.ledger.reliable_delivered,
         latest: record.ledger.latest_delivered,
         datagrams: record.datagrams,

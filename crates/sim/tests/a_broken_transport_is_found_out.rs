@@ -185,8 +185,13 @@ impl Transport for Wrapped {
         self.inner.poll_timeout()
     }
 
-    fn dial(&mut self, now: Time, address: SocketAddr) -> Result<LinkId, DialError> {
-        self.inner.dial(now, address)
+    fn dial(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        resumes: Option<LinkId>,
+    ) -> Result<LinkId, DialError> {
+        self.inner.dial(now, address, resumes)
     }
 
     fn accept(&mut self, now: Time, link: LinkId) {
@@ -201,6 +206,7 @@ impl Transport for Wrapped {
             self.told.push_back(LinkEvent::Up {
                 link: ended,
                 address: SocketAddr::from(([10, 0, 1, 0], 9)),
+                resumes: None,
             });
         }
     }

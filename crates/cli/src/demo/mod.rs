@@ -188,7 +188,7 @@ fn judge(args: &Demo, mut clients: Clients, story: &host::Story, seconds: f64) -
         scripted.sessions += 1;
         let name = role.session_name(number);
         let troubles = [
-            script::compare("host", &name, &role.host_life(), story.life(&name)),
+            script::compare("host", &name, &role.host_life(args.kcp), story.life(&name)),
             script::compare("client", &name, &role.client_life(), clients.life(number)),
             clients.check_end(number),
         ];

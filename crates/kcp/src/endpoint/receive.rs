@@ -89,7 +89,7 @@ impl KcpEndpoint {
         if route.port == RELIABLE {
             let link = self.open_link(Phase::Asked { held: Vec::new() }, route.address, key);
             let (link, address) = (LinkId(link), route.address);
-            self.events.push_back(LinkEvent::Asked { link, address });
+            self.events.push_back(LinkEvent::Asked { link, address, resumes: None });
         }
         key
     }
@@ -129,7 +129,7 @@ impl KcpEndpoint {
             link.phase = Phase::Up;
             conversation.alarm = None;
             let (link, address) = (LinkId(link_key), link.address);
-            self.events.push_back(LinkEvent::Up { link, address });
+            self.events.push_back(LinkEvent::Up { link, address, resumes: None });
         }
     }
 

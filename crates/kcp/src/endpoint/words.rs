@@ -31,7 +31,7 @@ impl KcpEndpoint {
         let held = std::mem::take(held);
         link.phase = Phase::Up;
         let address = link.address;
-        self.events.push_back(LinkEvent::Up { link: LinkId(key), address });
+        self.events.push_back(LinkEvent::Up { link: LinkId(key), address, resumes: None });
         for (kind, payload) in held {
             self.on_message(now, key, RELIABLE, Envelope { kind, payload: &payload });
         }

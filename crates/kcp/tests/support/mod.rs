@@ -158,7 +158,7 @@ impl World {
 
     pub fn dial(&mut self, client: usize) -> LinkId {
         let (now, host) = (self.now, self.host_address());
-        self.peers[client].endpoint.dial(now, host).expect("room for a link")
+        self.peers[client].endpoint.dial(now, host, None).expect("room for a link")
     }
 
     /// Dials and logs in as `name`; gives the link at the client and at the host.
@@ -170,7 +170,7 @@ impl World {
         self.run(millis(200));
         let address = self.peers[client].addresses[0];
         let up = |event: &LinkEvent| match event {
-            LinkEvent::Up { link, address: from } if *from == address => Some(*link),
+            LinkEvent::Up { link, address: from, .. } if *from == address => Some(*link),
             _ => None,
         };
         let at_host = self.peers[HOST].events.iter().rev().find_map(up).expect("it was let in");

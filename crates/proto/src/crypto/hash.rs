@@ -39,6 +39,10 @@ pub(super) enum Purpose {
     PacketIv,
     Update,
     Resume,
+    /// The public name of a link's ticket.
+    TicketName,
+    /// What proves that a client has a link's ticket.
+    TicketKey,
     Exporter,
     Precheck,
     Cookie,
@@ -50,13 +54,15 @@ pub(super) enum Purpose {
 
 impl Purpose {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::ToHost,
         Self::ToClient,
         Self::PacketKey,
         Self::PacketIv,
         Self::Update,
         Self::Resume,
+        Self::TicketName,
+        Self::TicketKey,
         Self::Exporter,
         Self::Precheck,
         Self::Cookie,
@@ -74,6 +80,8 @@ impl Purpose {
             Self::PacketIv => b"moorline 1 packet iv",
             Self::Update => b"moorline 1 update",
             Self::Resume => b"moorline 1 resume",
+            Self::TicketName => b"moorline 1 ticket name",
+            Self::TicketKey => b"moorline 1 ticket key",
             Self::Exporter => b"moorline 1 exporter",
             Self::Precheck => b"moorline 1 precheck",
             Self::Cookie => b"moorline 1 cookie",

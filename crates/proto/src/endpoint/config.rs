@@ -65,6 +65,12 @@ pub struct EndpointConfig {
     pub repetition: Repetition,
     /// Host: tells hosts apart that share a key. Default 0.
     pub node: u16,
+    /// For how long the lanes of a link that was lost are kept for another at most, however long
+    /// its session is kept. Default 10 minutes; zero keeps none.
+    pub keep_time: Duration,
+    /// The most bytes of messages of lost links that are kept, in all; the longest kept make room.
+    /// Default 64 MiB, in use only while they wait.
+    pub keep_bytes_max: usize,
     /// Who is told the keys of every link. Default `None`.
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
@@ -91,6 +97,8 @@ impl Default for EndpointConfig {
             datagram_len_max: 1_452,
             repetition: Repetition::DEFAULT,
             node: 0,
+            keep_time: Duration::from_secs(600),
+            keep_bytes_max: 64 * 1_024 * 1_024,
             key_log: None,
         }
     }

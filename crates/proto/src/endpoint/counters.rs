@@ -56,6 +56,12 @@ counts! {
     forged => "native_forged",
     /// Answers of hosts that belong to no attempt of this client.
     stray_answers => "native_stray_answers",
+    /// Lost links whose lanes made room for those of others.
+    kept_evicted => "native_kept_evicted",
+    /// Lost links whose lanes were kept for as long as they may be.
+    kept_expired => "native_kept_expired",
+    /// Links that would have gone on with lanes which went over to another one.
+    superseded => "native_superseded",
     /// Answers dropped because the driver did not take what came before.
     transmit_full => "native_transmit_full",
 }

@@ -8,10 +8,11 @@ use moorline_link::{Refusal, RefusalCode, Time};
 use super::config::EndpointConfig;
 use crate::crypto::{
     Entropy, HandshakeError, HostPublicKey, Initiator, LinkSecrets, Precheck, Secret, Setting,
+    Ticket,
 };
 use crate::wire::{
-    Answer, COOKIE_LEN, ClientHello, ClientParams, HelloId, HostParams, Limits, Suite, TokenKind,
-    VERSION, VersionList,
+    Answer, COOKIE_LEN, ClientHello, ClientParams, HelloId, HostParams, Limits, Positions,
+    ResumeRequest, Suite, TokenKind, VERSION, VersionList,
 };
 
 /// When the first copy follows; each later one after half as long again.
@@ -55,6 +56,7 @@ impl Dialing {
         config: &EndpointConfig,
         host: &HostPublicKey,
         entropy: &mut Entropy,
+        resume: Option<&(Ticket, Positions, u64)>,
     ) -> Result<Self, HandshakeError> {
         let id = HelloId(entropy.bytes());
         let suite = config.suite;
@@ -62,16 +64,26 @@ impl Dialing {
             Some(token) => (token.bytes.clone(), token.secret.clone()),
             None => (Vec::new(), Secret::new([0; Secret::LEN])),
         };
-        let params = ClientParams {
+        let ephemeral = entropy.secret();
+        let mut params = ClientParams {
             application: config.application,
             version_max: VERSION,
             limits: limits(config),
+            resume: None,
         };
+        if let Some((ticket, positions, limit)) = resume {
+            params.limits.data_max = *limit;
+            params.resume = Some(ResumeRequest {
+                ticket: ticket.id(),
+                epoch: ticket.epoch(),
+                proof: ticket.prove(id, &ephemeral),
+                positions: *positions,
+            });
+        }
         let (mut payload, mut prologue, mut noise) = (Vec::new(), Vec::new(), Vec::new());
         params.emit(&mut payload);
         hello(id, suite, &token, None, &[]).emit_prologue(&mut prologue);
         let setting = Setting { suite, prologue: &prologue, psk: &psk };
-        let ephemeral = entropy.secret();
         let initiator = Initiator::start(&setting, host, &ephemeral, &payload, &mut noise)?;
         Ok(Self {
             id,

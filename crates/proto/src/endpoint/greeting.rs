@@ -154,7 +154,7 @@ fn admit(
             Admitted::No { secret, refusal } => Some((secret, Some(refusal))),
             Admitted::Unknown => None,
         },
-        (TokenKind::Admission, None) | (TokenKind::Resume, _) => None,
+        (TokenKind::Admission, None) => None,
     }
 }
 

@@ -9,11 +9,12 @@ use moorline_link::{
     Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, SendError, Time,
 };
 
+use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, limits};
 use super::greeting::{self, Guest};
 use super::{Endpoint, Side};
-use crate::crypto::{LinkSecrets, OpenError, PacketKeys};
-use crate::lanes::Push;
+use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
+use crate::lanes::{Lanes, Push};
 use crate::link::{Drop, Link, Setup, Sink};
 use crate::wire::{
     Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice, Place,
@@ -27,11 +28,15 @@ const HELLO_LIFETIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) address: SocketAddr,
-    stage: Stage,
+    pub(super) stage: Stage,
+    /// What another link needs to go on with this one's lanes.
+    pub(super) ticket: Option<Box<Ticket>>,
+    /// What this one goes on with, until it does.
+    pub(super) resumes: Option<Box<Resumption>>,
     /// Client: what a datagram ends with that says the host lost the link.
     pub(super) reset_token: Option<[u8; RESET_TOKEN_LEN]>,
     /// Host: the hello that it began with, and the client's key in it.
-    hello: Option<(HelloId, [u8; KEY_LEN])>,
+    pub(super) hello: Option<(HelloId, [u8; KEY_LEN])>,
     /// Whether nobody above the seam knows it any more.
     pub(super) is_parted: bool,
     is_ready: bool,
@@ -49,6 +54,8 @@ pub(super) enum Stage {
     Answered(Box<(Link, Vec<u8>)>),
     /// Both sides have the keys.
     Linked(Box<Link>),
+    /// It is lost, and its lanes wait for another link.
+    Kept(Box<Lanes>),
 }
 
 impl Entry {
@@ -56,6 +63,8 @@ impl Entry {
         Self {
             address,
             stage,
+            ticket: None,
+            resumes: None,
             reset_token: None,
             hello: None,
             is_parted: false,
@@ -68,7 +77,7 @@ impl Entry {
         match &self.stage {
             Stage::Linked(link) => Some(link),
             Stage::Answered(answered) => Some(&answered.0),
-            Stage::Dialing(_) | Stage::Asked(_) => None,
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
         }
     }
 
@@ -76,11 +85,11 @@ impl Entry {
         match &mut self.stage {
             Stage::Linked(link) => Some(link),
             Stage::Answered(answered) => Some(&mut answered.0),
-            Stage::Dialing(_) | Stage::Asked(_) => None,
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
         }
     }
 
-    const fn is_half_open(&self) -> bool {
+    pub(super) const fn is_half_open(&self) -> bool {
         matches!(self.stage, Stage::Asked(_) | Stage::Answered(_))
     }
 
@@ -94,15 +103,21 @@ impl Endpoint {
         &mut self,
         now: Time,
         address: SocketAddr,
+        from: Option<SlotKey>,
     ) -> Result<SlotKey, DialError> {
+        let request = from.and_then(|from| Some((from, self.request(from)?)));
         let Side::Client(client) = &mut self.side else { return Err(DialError::HostOnly) };
         if self.links.len() >= self.config.links_max {
             return Err(DialError::Full);
         }
-        let dialing = Dialing::new(now, &self.config, &client.host, &mut self.entropy)
+        let asked = request.as_ref().map(|(_, asked)| asked);
+        let dialing = Dialing::new(now, &self.config, &client.host, &mut self.entropy, asked)
             .map_err(|_| DialError::HostOnly)?;
-        let stage = Stage::Dialing(Box::new(dialing));
-        let key = self.links.insert_with(|_| Entry::new(now, address, stage));
+        let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
+        entry.resumes = request.map(|(from, (ticket, positions, limit))| {
+            Box::new(Resumption { from, epoch: ticket.epoch(), positions, limit })
+        });
+        let key = self.links.insert_with(|_| entry);
         client.links.push(key);
         self.touch(key);
         Ok(key)
@@ -129,15 +144,18 @@ impl Endpoint {
     pub(super) fn open_door(&mut self, now: Time, from: SocketAddr, guest: Box<Guest>) {
         self.make_room();
         let (id, ephemeral) = (guest.id, guest.ephemeral);
+        let resumption = self.resumption_of(&guest);
+        let resumes = resumption.as_ref().map(|resumption| LinkId(resumption.from));
         let mut entry = Entry::new(now, from, Stage::Asked(Some(guest)));
         entry.hello = Some((id, ephemeral));
+        entry.resumes = resumption.map(Box::new);
         let key = self.links.insert_with(|_| entry);
         let Side::Host(host) = &mut self.side else { return };
         host.census.begin(from.ip());
         host.hellos.insert(id, key);
         host.half_open.push_back(key);
         self.wheel.set(now, key.index, now + self.config.half_open_time);
-        self.events.push_back(LinkEvent::Asked { link: LinkId(key), address: from });
+        self.events.push_back(LinkEvent::Asked { link: LinkId(key), address: from, resumes });
     }
 
     /// The oldest link whose client did not answer makes room, if there are too many.
@@ -183,7 +201,12 @@ impl Endpoint {
         let connection = self.connection_of(key);
         let Side::Host(host) = &self.side else { return };
         let reset_token = host.resets.token(connection);
+        let resumption = self.links.get(key).and_then(|entry| entry.resumes.as_deref());
+        let grant = resumption.and_then(|resumption| self.grant(resumption));
         let Some(entry) = self.links.get_mut(key) else { return };
+        if grant.is_none() {
+            entry.resumes = None;
+        }
         let Stage::Asked(guest) = &mut entry.stage else { return };
         let Some(guest) = guest.take() else { return };
         // The host decides: AES only where it is asked for and suits both.
@@ -191,9 +214,11 @@ impl Endpoint {
             Suite::Aes => guest.suite,
             Suite::ChaCha => Suite::ChaCha,
         };
-        let own = limits(&self.config);
+        let mut limits = limits(&self.config);
+        limits.data_max = grant.map_or(limits.data_max, |(_, limit)| limit);
         let peer = guest.params.limits;
-        let yes = Answer::Accepted(HostParams { suite, connection, reset_token, limits: own });
+        let resumed = grant.map(|(grant, _)| grant);
+        let yes = Answer::Accepted(HostParams { suite, connection, reset_token, limits, resumed });
         let mut answer = Vec::new();
         let made = greeting::answer(*guest, &yes, &mut self.entropy, &mut answer);
         let Some(secrets) = made else {
@@ -204,6 +229,8 @@ impl Endpoint {
         if let Some(log) = &self.config.key_log {
             log.on_link(connection, suite, &secrets);
         }
+        let epoch = resumed.map_or(0, |grant| grant.epoch);
+        entry.ticket = Some(Box::new(Ticket::of(&secrets, epoch)));
         let keys = PacketKeys::host(suite, &secrets);
         let link = self.new_link(now, address, (None, keys), &peer);
         if let Some(entry) = self.links.get_mut(key) {
@@ -263,7 +290,7 @@ impl Endpoint {
             None => self.counts.stray_answers += 1,
             Some((key, None)) => self.touch(key),
             Some((key, Some(Answered::Refused(refusal)))) => {
-                self.lose(key, Reason::Refused(refusal));
+                self.lose(now, key, Reason::Refused(refusal));
             }
             Some((key, Some(Answered::Accepted(accepted)))) => self.come_up(now, key, &accepted),
         }
@@ -276,12 +303,31 @@ impl Endpoint {
             log.on_link(params.connection, params.suite, secrets);
         }
         let keys = PacketKeys::client(params.suite, secrets);
-        let link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
+        let mut link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
+        let asked = self.links.get_mut(key).and_then(|entry| entry.resumes.take());
+        let mut resumes = None;
+        if let Some(asked) = asked {
+            match params.resumed.filter(|grant| grant.epoch == asked.epoch + 1) {
+                Some(grant) => {
+                    if let Some(lanes) = self.take_lanes(asked.from) {
+                        link.adopt(lanes, &grant.positions, params.limits.data_max);
+                        resumes = Some(LinkId(asked.from));
+                    }
+                }
+                None => self.release_kept(asked.from),
+            }
+        }
+        if resumes.is_none() && params.resumed.is_some() {
+            self.lose(now, key, Reason::Violation("the host goes on with what nobody asked for"));
+            return;
+        }
         if let Some(entry) = self.links.get_mut(key) {
+            let epoch = params.resumed.map_or(0, |grant| grant.epoch);
+            entry.ticket = Some(Box::new(Ticket::of(secrets, epoch)));
             entry.stage = Stage::Linked(Box::new(link));
             entry.reset_token = Some(params.reset_token);
         }
-        self.events.push_back(LinkEvent::Up { link: LinkId(key), address });
+        self.events.push_back(LinkEvent::Up { link: LinkId(key), address, resumes });
         self.touch(key);
     }
 
@@ -293,11 +339,17 @@ impl Endpoint {
         from: SocketAddr,
         (header, datagram): (&ShortHeader, &[u8]),
     ) -> bool {
+        let Ok(resumes) = self.first_packet(key, header, datagram) else {
+            // The lanes went over to another link meanwhile.
+            self.counts.superseded += 1;
+            self.forget(key);
+            return true;
+        };
         let Some(entry) = self.links.get_mut(key) else { return false };
         let Some(link) = entry.link_mut() else { return false };
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let mut sink = Sink { link: LinkId(key), events: &mut self.events };
+        let mut sink = Sink { link: LinkId(key), resumes, events: &mut self.events };
         let packet = (header, self.scratch.as_mut_slice());
         let outcome = link.receive(now, from, packet, &mut sink);
         while let Some(notice) = link.poll_arrived() {
@@ -328,6 +380,23 @@ impl Endpoint {
         true
     }
 
+    /// Moves the lanes of an earlier link before the first packet of one that goes on with them is
+    /// read.
+    fn first_packet(
+        &mut self,
+        key: SlotKey,
+        header: &ShortHeader,
+        datagram: &[u8],
+    ) -> Result<Option<LinkId>, Reason> {
+        let entry = self.links.get(key);
+        let answered = entry.filter(|entry| entry.resumes.is_some()).and_then(Entry::link);
+        if answered.is_some_and(|link| link.is_of_peer(header, datagram)) {
+            self.go_over(key)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// A packet of the client opened: it has the keys, so the answer need not be repeated.
     fn confirm(&mut self, key: SlotKey, address: SocketAddr) {
         let Some(entry) = self.links.get_mut(key) else { return };
@@ -338,6 +407,9 @@ impl Endpoint {
             }
             let Side::Host(host) = &mut self.side else { return };
             host.census.confirm(entry.address.ip());
+            if let Some(ticket) = &entry.ticket {
+                host.tickets.insert(ticket.id(), key);
+            }
         }
         let before = std::mem::replace(&mut entry.address, address);
         if before.ip() != address.ip()
@@ -348,7 +420,7 @@ impl Endpoint {
     }
 
     /// The link may have something to send, or another deadline.
-    fn touch(&mut self, key: SlotKey) {
+    pub(super) fn touch(&mut self, key: SlotKey) {
         if let Some(entry) = self.links.get_mut(key)
             && !std::mem::replace(&mut entry.is_ready, true)
         {
@@ -369,14 +441,20 @@ impl Endpoint {
             }
             return;
         }
+        if self.is_kept(key) {
+            self.counts.kept_expired += 1;
+            self.forget(key);
+            return;
+        }
+        let Some(entry) = self.links.get_mut(key) else { return };
         let reason = match &mut entry.stage {
             Stage::Dialing(dialing) => dialing.given_up(now).map(Reason::Refused),
             Stage::Linked(link) => link.handle_timeout(now, self.listened_since),
-            Stage::Asked(_) | Stage::Answered(_) => None,
+            Stage::Asked(_) | Stage::Answered(_) | Stage::Kept(_) => None,
         };
         self.forget_hello(now, key);
         match reason {
-            Some(reason) => self.lose(key, reason),
+            Some(reason) => self.lose(now, key, reason),
             None => self.touch(key),
         }
     }
@@ -418,11 +496,11 @@ impl Endpoint {
                 }
                 Ok(None) => link.poll_timeout(now),
                 Err(reason) => {
-                    self.lose(key, reason);
+                    self.lose(now, key, reason);
                     return None;
                 }
             },
-            Stage::Asked(_) | Stage::Answered(_) => {
+            Stage::Asked(_) | Stage::Answered(_) | Stage::Kept(_) => {
                 Some(entry.began_at + self.config.half_open_time)
             }
         };
@@ -440,18 +518,12 @@ impl Endpoint {
         key: SlotKey,
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
-        let Outgoing { kind, lane, key: message_key, payload, notice } = message;
-        let place = match lane {
-            // Messages of one key keep their order; those of others need not wait for them.
-            Lane::ReliableOrdered => {
-                Place::Ordered((message_key % u64::from(Place::CHANNELS)) as u8)
-            }
-            Lane::ReliableUnordered => Place::Unordered,
-            Lane::Latest => Place::Latest(message_key),
-            Lane::Unreliable => Place::Unreliable,
-        };
+        if self.is_kept(key) {
+            return self.send_to_kept(now, key, message);
+        }
+        let Outgoing { kind, payload, notice, .. } = message;
         let link = self.living_link(key)?;
-        link.send(now, Push { place, kind, payload, notice })?;
+        link.send(now, Push { place: place_of(&message), kind, payload, notice })?;
         self.touch(key);
         Ok(())
     }
@@ -471,59 +543,15 @@ impl Endpoint {
         let entry = self.links.get_mut(key).filter(|entry| !entry.is_parted);
         entry.and_then(Entry::link_mut).ok_or(SendError::NotUp)
     }
+}
 
-    pub(super) fn say_goodbye(&mut self, now: Time, key: SlotKey, farewell: Option<&Refusal>) {
-        let Some(entry) = self.links.get_mut(key) else { return };
-        entry.is_parted = true;
-        match &mut entry.stage {
-            Stage::Linked(link) => {
-                link.close(now, farewell);
-                self.touch(key);
-            }
-            Stage::Asked(_) if farewell.is_some() => {
-                if let Some(refusal) = farewell {
-                    self.turn_away(key, refusal);
-                }
-            }
-            // A dial is not answered yet, and an answer not yet heard: there is nobody to tell.
-            _ => drop(self.forget(key)),
-        }
-    }
-
-    /// Tells that a link is gone, and lets it say its last words if it has any.
-    pub(super) fn lose(&mut self, key: SlotKey, reason: Reason) {
-        self.tell_lost(key, reason);
-        let is_leaving = self.links.get(key).and_then(Entry::link).is_some_and(Link::is_leaving);
-        if is_leaving {
-            self.touch(key);
-        } else {
-            self.forget(key);
-        }
-    }
-
-    fn tell_lost(&mut self, key: SlotKey, reason: Reason) {
-        let Some(entry) = self.links.get_mut(key) else { return };
-        if std::mem::replace(&mut entry.is_parted, true) {
-            return;
-        }
-        let link = LinkId(key);
-        self.lost.push_back((link, entry.figures()));
-        self.events.push_back(LinkEvent::Lost { link, reason });
-    }
-
-    /// Takes a link out of every table.
-    pub(super) fn forget(&mut self, key: SlotKey) -> Option<Entry> {
-        let entry = self.links.remove(key)?;
-        self.wheel.clear(key.index);
-        match &mut self.side {
-            Side::Host(host) => {
-                host.census.end(entry.address.ip(), entry.is_half_open());
-                if let Some((id, _)) = entry.hello {
-                    host.hellos.remove(&id);
-                }
-            }
-            Side::Client(client) => client.links.retain(|other| *other != key),
-        }
-        Some(entry)
+/// Where a message travels.
+pub(super) fn place_of(message: &Outgoing<'_>) -> Place {
+    match message.lane {
+        // Messages of one key keep their order; those of others need not wait for them.
+        Lane::ReliableOrdered => Place::Ordered((message.key % u64::from(Place::CHANNELS)) as u8),
+        Lane::ReliableUnordered => Place::Unordered,
+        Lane::Latest => Place::Latest(message.key),
+        Lane::Unreliable => Place::Unreliable,
     }
 }

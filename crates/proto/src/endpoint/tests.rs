@@ -8,6 +8,7 @@ use super::*;
 use crate::wire::CLIENT_HELLO_LEN_MIN;
 
 mod attacks;
+mod continuity;
 
 const RTT_HALF: Duration = Duration::from_millis(25);
 
@@ -76,7 +77,7 @@ impl World {
     fn client_of(&mut self, number: u16, config: EndpointConfig, host: HostPublicKey) -> LinkId {
         let entropy = Secret::new([number as u8 ^ (number >> 8) as u8 ^ 0x80; 32]);
         let mut client = Endpoint::client(config, host, entropy).expect("it can work");
-        let link = client.dial(self.now, HOST).expect("a client dials");
+        let link = client.dial(self.now, HOST, None).expect("a client dials");
         self.clients.insert(address(number), client);
         link
     }
@@ -116,7 +117,7 @@ impl World {
         for (from, client) in &mut clients {
             client.handle_timeout(self.now);
             while let Some(event) = client.poll_event() {
-                if let LinkEvent::Up { link, .. } = event {
+                if let LinkEvent::Up { link, resumes: None, .. } = event {
                     let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
                     client.control(self.now, link, &login).expect("it is up");
                 }
@@ -168,7 +169,7 @@ fn a_client_is_up_after_one_round_trip_and_its_login_arrives_with_its_first_pack
     let mut world = World::new(config());
     let link = world.client(1, config());
     world.run(Duration::from_millis(52));
-    let up = LinkEvent::Up { link, address: HOST };
+    let up = LinkEvent::Up { link, address: HOST, resumes: None };
     assert_eq!(world.client_events, [up]);
     world.run(Duration::from_millis(28));
     assert!(matches!(
@@ -263,6 +264,7 @@ fn a_close_frees_both_sides_and_an_abandoned_link_is_told_by_a_reset() {
     world.run(Duration::from_secs(3));
     assert!(matches!(world.host_events.last(), Some(LinkEvent::Lost { reason, .. })
         if *reason == Reason::PeerLeft));
+    eprintln!("{:?} {:?}", world.host.links, world.clients[&address(1)].links);
     assert!(world.host.links.is_empty() && world.clients[&address(1)].links.is_empty());
 
     world.client(2, config());

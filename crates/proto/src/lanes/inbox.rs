@@ -6,7 +6,7 @@ use super::Violation;
 use super::latest_in::{Heard, LatestIn};
 use super::reliable_in::{OrderedIn, Taken, UnorderedIn};
 use super::unreliable::UnreliableIn;
-use crate::wire::{MESSAGE_CHARGE, MessageFrame, Place};
+use crate::wire::{MESSAGE_CHARGE, MessageFrame, Place, Positions};
 
 /// A message that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,23 @@ impl Inbox {
         received
     }
 
+    /// What is here of the peer's reliable lanes.
+    pub fn positions(&self) -> Positions {
+        let mut positions = Positions::default();
+        for (place, lane) in &self.ordered {
+            positions.set(place.number(), lane.next());
+        }
+        if let Some(lane) = &self.unordered {
+            positions.set(Place::Unordered.number(), lane.floor());
+        }
+        positions
+    }
+
+    /// The limit as it would be told now.
+    pub const fn limit_now(&self) -> u64 {
+        self.delivered + self.window
+    }
+
     /// The limit to tell the peer, if it is time: half a window was delivered since the last time.
     pub const fn limit_due(&self) -> Option<u64> {
         let limit = self.delivered + self.window;
@@ -143,8 +160,8 @@ impl Inbox {
     }
 
     /// Tells that the peer is told of this limit.
-    pub const fn on_limit_told(&mut self, limit: u64) {
-        self.limit = limit;
+    pub fn on_limit_told(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
     }
 
     /// The limit that the peer was told last.

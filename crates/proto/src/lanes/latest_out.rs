@@ -176,6 +176,30 @@ impl LatestOut {
     }
 }
 
+impl LatestOut {
+    /// Nothing of what is here is on its way any more. What was sent has its number still, so that
+    /// a peer that has it takes it for what it is.
+    /// `part_len` is the longest part now: a value in longer ones is split anew, into more.
+    pub(super) fn begin_all_anew(&mut self, part_len: usize) {
+        self.waiting.retain(|key| self.values.get(key).is_some_and(|value| value.sent.is_none()));
+        for (place, key) in self.on_way.values().enumerate() {
+            self.waiting.insert(place, *key);
+        }
+        let values = &mut self.values;
+        self.on_way.retain(|_, key| {
+            let Some(value) = values.get_mut(key) else { return false };
+            let (len, parts) = (value.payload.len(), usize::from(value.parts()));
+            let Some(sent) = &mut value.sent else { return false };
+            (sent.parts_sent, sent.acked) = (0, 0);
+            if len > part_len && sent.part_len as usize > part_len {
+                let parts = len.div_ceil(part_len).max(parts + 1);
+                sent.part_len = len.div_ceil(parts) as u32;
+            }
+            true
+        });
+    }
+}
+
 impl Value {
     const fn cost(&self) -> usize {
         self.payload.len() + MESSAGE_COST

@@ -10,7 +10,7 @@ use super::reliable_out::{Done, MESSAGE_COST, ReliableOut};
 use super::unreliable::UnreliableOut;
 use super::{KEYS_MAX, SYNC_LEN_MAX, Tag};
 use crate::recovery::estimate::Urgency;
-use crate::wire::{Fragment, MESSAGE_CHARGE, MessageFrame, Place, WIDE_LEN_MAX};
+use crate::wire::{Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positions, WIDE_LEN_MAX};
 
 /// The longest message of a reliable lane, in bytes: as many parts as there may be of the shortest
 /// that a path makes.
@@ -347,6 +347,21 @@ impl Outbox {
         if let Some(Done { cost, notice }) = done {
             self.bytes -= cost;
             self.arrived.extend(notice);
+        }
+    }
+
+    /// Another link goes on with these lanes, whose peer has what `positions` say: all else is sent
+    /// again, under the numbers that it had.
+    pub fn go_on(&mut self, positions: &Positions) {
+        for lane in &mut self.reliable {
+            while let Some(Done { cost, notice }) = lane.take_before(positions) {
+                self.bytes -= cost;
+                self.arrived.extend(notice);
+            }
+            lane.begin_anew();
+        }
+        if let Some(lane) = &mut self.latest {
+            lane.begin_all_anew(self.config.part_len - WIDE_LEN_MAX);
         }
     }
 

@@ -100,6 +100,11 @@ impl OrderedIn {
         }
     }
 
+    /// The least number that was not delivered.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// How many messages wait for an earlier one, or for their other parts.
     pub(super) fn waiting_len(&self) -> usize {
         self.waiting.len()
@@ -176,6 +181,11 @@ impl UnorderedIn {
                 self.received.pop_front();
             }
         }
+    }
+
+    /// The least number that was not received.
+    pub(super) const fn floor(&self) -> u64 {
+        self.floor
     }
 
     pub(super) fn waiting_len(&self) -> usize {

@@ -6,7 +6,7 @@ use moorline_link::Time;
 
 use super::{SPAN_MAX, Tag};
 use crate::seq::Seq16;
-use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
+use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positions};
 
 /// From how many waiting bytes on a lane is bulk: it waits for the pacer and is not repeated early.
 const BULK_BYTES: usize = 4 * 1_024;
@@ -190,6 +190,37 @@ impl ReliableOut {
             self.messages = VecDeque::new();
         }
         Some(done)
+    }
+
+    /// The next message that the peer has, as `positions` say.
+    pub(super) fn take_before(&mut self, positions: &Positions) -> Option<Done> {
+        if self.first >= positions.next(self.place.number()) {
+            return None;
+        }
+        let message = self.messages.pop_front()?;
+        self.first += 1;
+        // One that arrived after an earlier one was done before.
+        let cost = if message.is_done { 0 } else { message.payload.len() + MESSAGE_COST };
+        let notice = message.notice.filter(|_| !message.is_done);
+        Some(Done { cost, notice })
+    }
+
+    /// Nothing of what is here is on its way any more: all of it waits to be sent.
+    pub(super) fn begin_anew(&mut self) {
+        while self.messages.front().is_some_and(|message| message.is_done) {
+            self.messages.pop_front();
+            self.first += 1;
+        }
+        self.sent = 0;
+        self.waiting_bytes = 0;
+        for message in self.messages.iter_mut().filter(|message| !message.is_done) {
+            if message.parts_sent > 0 {
+                message.split = Tag::next_split(message.split);
+            }
+            (message.parts_sent, message.parts_acked) = (0, 0);
+            message.acked.clear();
+            self.waiting_bytes += message.payload.len();
+        }
     }
 
     /// Splits anew what was split into parts longer than `part_len`, as the path carries no more.

@@ -13,12 +13,16 @@ use moorline_link::Time;
 /// How long to wait for an answer before asking again, and how often to ask.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 const ASKS_MAX: u8 = 10;
+/// Who was asked so often is left in peace for so long.
+const REASK_INTERVAL: Duration = Duration::from_secs(1);
 /// Another new address is asked no sooner than this after the last.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Path {
     address: SocketAddr,
+    /// Whether the peer is known to be there: it got there what it speaks with.
+    is_proven: bool,
     probe: Option<Probe>,
     probed_at: Option<Time>,
 }
@@ -46,7 +50,18 @@ pub(super) struct Challenge {
 
 impl Path {
     pub(super) const fn new(address: SocketAddr) -> Self {
-        Self { address, probe: None, probed_at: None }
+        Self { address, is_proven: true, probe: None, probed_at: None }
+    }
+
+    /// Whether anything may be sent there but questions.
+    pub(super) const fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// The first packet came. If it came from elsewhere than the hello, the answer may have reached
+    /// the peer anywhere, and nobody knows yet where it is.
+    pub(super) fn on_first(&mut self, from: SocketAddr) {
+        self.is_proven = from == self.address;
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -56,11 +71,18 @@ impl Path {
     /// An authentic packet with the largest number so far came from an address.
     pub(super) fn on_newest(&mut self, now: Time, from: SocketAddr, len: usize) {
         if from == self.address {
+            self.is_proven = true;
             self.probe = None;
             return;
         }
         match &mut self.probe {
-            Some(probe) if probe.address == from => probe.received += len as u64,
+            Some(probe) if probe.address == from => {
+                probe.received += len as u64;
+                // Who goes on speaking from there is asked again.
+                if probe.asks >= ASKS_MAX && now.since(probe.ask_at) >= REASK_INTERVAL {
+                    (probe.asks, probe.ask_at) = (0, now);
+                }
+            }
             _ if self.probed_at.is_some_and(|at| now.since(at) < PROBE_INTERVAL) => {}
             _ => {
                 self.probed_at = Some(now);
@@ -89,6 +111,7 @@ impl Path {
             .is_some_and(|probe| probe.address == from && probe.challenge.as_ref() == Some(bytes));
         if is_answer {
             self.address = from;
+            self.is_proven = true;
             self.probe = None;
         }
         is_answer

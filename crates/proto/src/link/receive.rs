@@ -69,8 +69,8 @@ impl Link {
                 Some(now + self.sender.rtt().patience(Duration::ZERO) * KEPT_PATIENCES);
         }
         if !self.is_confirmed {
-            // The answer that holds its keys reached the client where it asked from.
             self.is_confirmed = true;
+            self.path.on_first(from);
             sink.up(self.path.address());
         }
         if committed.is_newest && self.connection.is_none() {

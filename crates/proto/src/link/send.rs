@@ -169,6 +169,9 @@ impl Link {
         if let Some(to) = self.transmit_challenge(now, out)? {
             return Ok(Some(to));
         }
+        if !self.path.is_proven() {
+            return Ok(None);
+        }
         if self.transmit_frames(now, bench, out)? || self.transmit_mtu_probe(now, out)? {
             return Ok(Some(self.path.address()));
         }

@@ -202,7 +202,7 @@ impl Pair {
         let side = usize::from(to_host);
         let Ok(Datagram::Short(header)) = Datagram::parse(direction, &datagram) else { return };
         let link = LinkId(SlotKey { index: 0, generation: 0 });
-        let mut sink = Sink { link, events: &mut self.events[side] };
+        let mut sink = Sink { link, resumes: None, events: &mut self.events[side] };
         let packet = (&header, datagram.as_mut_slice());
         let reason = self.links[side].receive(self.now, from, packet, &mut sink);
         self.lost[side] = self.lost[side].take().or(reason.ok().flatten());
@@ -240,7 +240,7 @@ fn a_login_and_an_answer_cross() {
     let link = LinkId(SlotKey { index: 0, generation: 0 });
     let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
     let events: Vec<_> = pair.events[HOST].drain(..).collect();
-    let up = LinkEvent::Up { link, address: address("10.0.0.2:2") };
+    let up = LinkEvent::Up { link, address: address("10.0.0.2:2"), resumes: None };
     assert_eq!(events, [up, LinkEvent::Control { link, control: login }]);
     let accepted = Control::LoginAccepted { server_tick: -5, payload: b"hi".to_vec() };
     pair.links[HOST].control(pair.now, &accepted).expect("up");

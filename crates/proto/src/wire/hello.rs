@@ -39,8 +39,6 @@ pub enum TokenKind {
     None,
     /// Bytes that the host's application knows how to read.
     Admission,
-    /// What a host gave this client to return to its session.
-    Resume,
 }
 
 impl TokenKind {
@@ -48,7 +46,6 @@ impl TokenKind {
         match self {
             Self::None => 0,
             Self::Admission => 1,
-            Self::Resume => 2,
         }
     }
 
@@ -56,7 +53,6 @@ impl TokenKind {
         match number {
             0 => Ok(Self::None),
             1 => Ok(Self::Admission),
-            2 => Ok(Self::Resume),
             other => Err(WireError::UnknownType(other)),
         }
     }

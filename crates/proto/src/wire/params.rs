@@ -1,6 +1,8 @@
 //! What the two sides tell each other inside the handshake.
 
 use super::bytes::{Reader, put_varint, varint_len};
+use super::hello::MAC_LEN;
+use super::message::Place;
 use super::notice::Notice;
 use super::packet::ConnectionId;
 use super::{DATAGRAM_LEN_BASE, WireError};
@@ -60,9 +62,83 @@ const ACK_DELAY_MAX: u64 = 6;
 const IDLE: u64 = 7;
 const DATA_MAX: u64 = 8;
 const VERSION_MAX: u64 = 9;
+const EPOCH: u64 = 10;
+const POSITIONS: u64 = 11;
+const TICKET: u64 = 12;
 
 /// The most parameters of one side, unknown ones included.
 const PARAMETERS_LEN_MAX: usize = 32;
+
+/// What one side has of the reliable lanes of the other: for each lane, the least number that it
+/// did not receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Positions([u64; Self::LANES]);
+
+impl Positions {
+    /// How many reliable lanes there are; their numbers are below it.
+    pub const LANES: usize = Place::CHANNELS as usize + 2;
+
+    /// The least number of a lane that was not received.
+    pub fn next(&self, lane: u8) -> u64 {
+        self.0.get(usize::from(lane)).copied().unwrap_or(0)
+    }
+
+    /// Sets it.
+    pub fn set(&mut self, lane: u8, next: u64) {
+        if let Some(place) = self.0.get_mut(usize::from(lane)) {
+            *place = next;
+        }
+    }
+
+    /// Lanes that nothing came on are left out.
+    fn emit(&self, out: &mut Vec<u8>) {
+        for (lane, next) in (0_u8..).zip(self.0).filter(|(_, next)| *next > 0) {
+            out.push(lane);
+            put_varint(out, next);
+        }
+    }
+
+    fn parse(mut value: Reader<'_>) -> Result<Self, WireError> {
+        let mut positions = Self::default();
+        let mut least = 0;
+        // Bounded: lanes rise, and there are few.
+        while !value.is_empty() {
+            let (lane, next) = (value.u8()?, value.varint()?);
+            if usize::from(lane) >= Self::LANES || lane < least || next == 0 {
+                return Err(WireError::OutOfRange);
+            }
+            positions.set(lane, next);
+            least = lane.saturating_add(1);
+        }
+        Ok(positions)
+    }
+}
+
+/// The public name of what proves that a link may go on with the lanes of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TicketId(pub [u8; 16]);
+
+/// What a client says to go on with the lanes of an earlier link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeRequest {
+    /// Of the earlier link.
+    pub ticket: TicketId,
+    /// How often the lanes went over to another link before.
+    pub epoch: u64,
+    /// That it has the earlier link's secret, for this hello alone.
+    pub proof: [u8; MAC_LEN],
+    /// What it has of the host's lanes.
+    pub positions: Positions,
+}
+
+/// What a host says when it goes on with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeGrant {
+    /// How often the lanes went over to another link, with this time.
+    pub epoch: u64,
+    /// What it has of the client's lanes.
+    pub positions: Positions,
+}
 
 /// What a client tells a host in its first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +150,8 @@ pub struct ClientParams {
     pub version_max: u32,
     /// What it takes.
     pub limits: Limits,
+    /// The lanes that it would go on with.
+    pub resume: Option<ResumeRequest>,
 }
 
 impl ClientParams {
@@ -90,6 +168,12 @@ impl ClientParams {
             application: u64::from_be_bytes(application),
             version_max: u32::from_be_bytes(version_max),
             limits: read.limits.limits()?,
+            resume: read.ticket.map(|(ticket, proof)| ResumeRequest {
+                ticket,
+                proof,
+                epoch: read.epoch.unwrap_or(0),
+                positions: read.positions.unwrap_or_default(),
+            }),
         })
     }
 
@@ -98,6 +182,10 @@ impl ClientParams {
         put_parameter(out, APPLICATION, &self.application.to_be_bytes());
         self.limits.emit(out);
         put_parameter(out, VERSION_MAX, &self.version_max.to_be_bytes());
+        if let Some(resume) = &self.resume {
+            put_continuity(out, resume.epoch, &resume.positions);
+            put_parameter(out, TICKET, &[resume.ticket.0, resume.proof].concat());
+        }
     }
 }
 
@@ -112,6 +200,8 @@ pub struct HostParams {
     pub reset_token: [u8; RESET_TOKEN_LEN],
     /// What it takes.
     pub limits: Limits,
+    /// Whether it goes on with the lanes that the client asked for.
+    pub resumed: Option<ResumeGrant>,
 }
 
 impl HostParams {
@@ -121,7 +211,9 @@ impl HostParams {
         let suite = read.suite.ok_or(WireError::Parameters)?;
         let connection = ConnectionId(*read.connection.ok_or(WireError::Parameters)?);
         let reset_token = *read.reset_token.ok_or(WireError::Parameters)?;
-        Ok(Self { suite, connection, reset_token, limits: read.limits.limits()? })
+        let positions = read.positions.unwrap_or_default();
+        let resumed = read.epoch.map(|epoch| ResumeGrant { epoch, positions });
+        Ok(Self { suite, connection, reset_token, limits: read.limits.limits()?, resumed })
     }
 
     fn emit(&self, out: &mut Vec<u8>) {
@@ -129,11 +221,15 @@ impl HostParams {
         put_parameter(out, CONNECTION, &self.connection.0);
         put_parameter(out, RESET_TOKEN, &self.reset_token);
         self.limits.emit(out);
+        if let Some(resumed) = &self.resumed {
+            put_continuity(out, resumed.epoch, &resumed.positions);
+        }
     }
 }
 
 /// What a host says to a hello, in its handshake message: nobody else can tell which, or say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each handshake, and never two")]
 pub enum Answer<'a> {
     /// Welcome.
     Accepted(HostParams),
@@ -185,6 +281,9 @@ struct Parameters<'a> {
     reset_token: Option<&'a [u8; RESET_TOKEN_LEN]>,
     version_max: Option<&'a [u8; 4]>,
     limits: ReadLimits,
+    epoch: Option<u64>,
+    positions: Option<Positions>,
+    ticket: Option<(TicketId, [u8; MAC_LEN])>,
 }
 
 #[derive(Default)]
@@ -226,6 +325,12 @@ impl<'a> Parameters<'a> {
             ACK_DELAY_MAX => self.limits.ack_delay_max_millis = Some(value.varint()?),
             IDLE => self.limits.idle_millis = Some(value.varint()?),
             DATA_MAX => self.limits.data_max = Some(value.varint()?),
+            EPOCH => self.epoch = Some(value.varint()?),
+            POSITIONS => {
+                self.positions = Some(Positions::parse(value)?);
+                return Ok(());
+            }
+            TICKET => self.ticket = Some((TicketId(*value.array()?), *value.array()?)),
             _ => return Ok(()),
         }
         if value.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
@@ -260,6 +365,15 @@ impl Limits {
             put_varint(out, value);
         }
     }
+}
+
+fn put_continuity(out: &mut Vec<u8>, epoch: u64, positions: &Positions) {
+    let mut value = Vec::new();
+    put_varint(&mut value, epoch);
+    put_parameter(out, EPOCH, &value);
+    value.clear();
+    positions.emit(&mut value);
+    put_parameter(out, POSITIONS, &value);
 }
 
 fn put_parameter(out: &mut Vec<u8>, number: u64, value: &[u8]) {

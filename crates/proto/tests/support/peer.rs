@@ -39,7 +39,8 @@ impl Peer {
         from: SocketAddr,
         now: Time,
     ) -> Self {
-        let params = ClientParams { application: 0, version_max: VERSION, limits: LIMITS };
+        let params =
+            ClientParams { application: 0, version_max: VERSION, limits: LIMITS, resume: None };
         let (mut payload, mut noise, mut prologue) = (Vec::new(), Vec::new(), Vec::new());
         params.emit(&mut payload);
         hello(&[]).emit_prologue(&mut prologue);

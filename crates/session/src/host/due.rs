@@ -38,10 +38,10 @@ impl<T: Transport> Host<T> {
         let reason = Reason::Silence(self.config.liveness.timeout);
         self.counters.timed_out += 1;
         self.step(now, id, Input::Silence, Some(reason.clone())).ok();
-        self.drop_link(now, id, farewell(&reason).as_ref());
         if was_logged_in {
             self.keep(now, id, reason);
         } else {
+            self.drop_link(now, id, farewell(&reason).as_ref());
             self.remove(now, id, reason);
         }
     }

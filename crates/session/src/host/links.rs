@@ -6,7 +6,7 @@ use std::time::Duration;
 use moorline_link::Time;
 use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, Refusal, RefusalCode, Transport};
 
-use super::{Host, HostEvent};
+use super::{Host, HostEvent, farewell};
 use crate::event::SessionId;
 use crate::lifecycle::{Input, State};
 use crate::session::{LinkRef, Sign};
@@ -26,9 +26,15 @@ impl<T: Transport> Host<T> {
 
     fn on_link_event(&mut self, now: Time, transport: u8, event: LinkEvent) {
         match event {
-            LinkEvent::Asked { link, address } => self.on_asked(now, transport, link, address),
-            LinkEvent::Up { link, address } => {
+            LinkEvent::Asked { link, address, resumes } => {
+                let returns = resumes.and_then(|old| self.resumable(transport, old)).is_some();
+                self.on_asked(now, LinkRef { transport, link }, address, returns);
+            }
+            LinkEvent::Up { link, address, resumes: None } => {
                 self.on_up(now, LinkRef { transport, link }, address);
+            }
+            LinkEvent::Up { link, address, resumes: Some(old) } => {
+                self.on_resumed(now, LinkRef { transport, link }, address, old);
             }
             LinkEvent::Heard { link } => {
                 if let Some(id) = self.session_on(transport, link) {
@@ -56,20 +62,20 @@ impl<T: Transport> Host<T> {
                     self.step(now, id, Input::AddressChange, None).ok();
                 }
             }
-            LinkEvent::Lost { link, reason } => {
-                if let Some(id) = self.session_on(transport, link) {
-                    self.on_lost(now, id, reason);
-                }
-            }
+            LinkEvent::Lost { link, reason } => match self.session_on(transport, link) {
+                Some(id) => self.on_lost(now, id, reason),
+                None => self.transports[usize::from(transport)].release(now, link),
+            },
         }
     }
 
-    fn on_asked(&mut self, now: Time, transport: u8, link: LinkId, address: SocketAddr) {
-        let refusal = self.turn_away(address);
-        let carrier = &mut self.transports[usize::from(transport)];
+    /// Who returns to a session that is there needs no room for another.
+    fn on_asked(&mut self, now: Time, link: LinkRef, address: SocketAddr, returns: bool) {
+        let refusal = if returns && !self.is_stopped { None } else { self.turn_away(address) };
+        let carrier = &mut self.transports[usize::from(link.transport)];
         match refusal {
-            Some(refusal) => carrier.refuse(now, link, &refusal),
-            None => carrier.accept(now, link),
+            Some(refusal) => carrier.refuse(now, link.link, &refusal),
+            None => carrier.accept(now, link.link),
         }
     }
 
@@ -98,13 +104,7 @@ impl<T: Transport> Host<T> {
             return;
         }
         let id = self.table.insert(now);
-        self.table.attach(id, link, address);
-        let sessions = &mut self.on_link[usize::from(link.transport)];
-        let slot = link.link.0.index as usize;
-        if sessions.len() <= slot {
-            sessions.resize(slot + 1, None);
-        }
-        sessions[slot] = Some(id);
+        self.put_on(id, link, address);
         self.counters.sessions_created += 1;
         self.counters.sessions_peak = self.counters.sessions_peak.max(self.table.len() as u64);
         self.step(now, id, Input::TransportUp, None).ok();
@@ -112,6 +112,56 @@ impl<T: Transport> Host<T> {
             session.until = Some(now + self.config.limits.login_time);
         }
         self.arm(now, id);
+    }
+
+    fn put_on(&mut self, id: SessionId, link: LinkRef, address: SocketAddr) {
+        self.table.attach(id, link, address);
+        let sessions = &mut self.on_link[usize::from(link.transport)];
+        let slot = link.link.0.index as usize;
+        if sessions.len() <= slot {
+            sessions.resize(slot + 1, None);
+        }
+        sessions[slot] = Some(id);
+    }
+
+    /// A link goes on with the lanes of an earlier one: so does the session, whether it was kept or
+    /// its old link was taken for living still.
+    fn on_resumed(&mut self, now: Time, link: LinkRef, address: SocketAddr, old: LinkId) {
+        let Some(id) = self.resumable(link.transport, old) else {
+            // The session ended since the peer asked.
+            let gone = Refusal::new(RefusalCode::Evicted, "the session is over");
+            let gone = gone.retry_after(Duration::ZERO);
+            self.transports[usize::from(link.transport)].close(now, link.link, Some(&gone));
+            return;
+        };
+        self.table.detach(id);
+        self.forget_link(link.transport, old);
+        self.table.end_keep(id);
+        if let Some(session) = self.table.get_mut(id) {
+            session.kept = None;
+        }
+        let was_kept = self.table.by_id(id).is_some_and(|it| it.state == State::ReconnectPending);
+        if was_kept {
+            self.step(now, id, Input::AttemptStart, None).ok();
+        }
+        self.put_on(id, link, address);
+        if was_kept {
+            self.step(now, id, Input::TransportUp, None).ok();
+        }
+        self.counters.resumed += 1;
+        self.step(now, id, Input::Resume, None).ok();
+        self.arm(now, id);
+    }
+
+    /// The session on this link, living or kept, if it was logged in.
+    fn resumable(&self, transport: u8, link: LinkId) -> Option<SessionId> {
+        let sessions = self.on_link.get(usize::from(transport))?;
+        let id = (*sessions.get(link.0.index as usize)?)?;
+        let session = self.table.by_id(id)?;
+        let link = Some(LinkRef { transport, link });
+        let is_alive = session.link == link && session.state == State::LoggedIn;
+        let is_kept = session.kept == link && session.state == State::ReconnectPending;
+        (is_alive || is_kept).then_some(id)
     }
 
     fn on_control(&mut self, now: Time, id: SessionId, control: Control) {
@@ -196,10 +246,36 @@ impl<T: Transport> Host<T> {
             self.remove(now, longest, Reason::Evicted(why.into()));
         }
         self.counters.kept += 1;
+        let farewell = farewell(&reason);
         self.step(now, id, Input::Schedule, Some(reason)).ok();
-        self.drop_link(now, id, None);
+        self.set_link_aside(now, id, farewell.as_ref());
         self.table.keep(id, now + keep);
         self.arm(now, id);
+    }
+
+    /// Takes a session off its link, which is lost or silent. If the transport keeps the lanes, the
+    /// session remembers whose they are; otherwise the peer is told why, should it hear it.
+    fn set_link_aside(&mut self, now: Time, id: SessionId, farewell: Option<&Refusal>) {
+        let Some(link) = self.table.detach(id) else { return };
+        let carrier = &mut self.transports[usize::from(link.transport)];
+        if carrier.keeps(link.link) || carrier.keep(now, link.link) {
+            if let Some(session) = self.table.get_mut(id) {
+                session.kept = Some(link);
+            }
+        } else {
+            carrier.close(now, link.link, farewell);
+            self.forget_link(link.transport, link.link);
+        }
+    }
+
+    /// Gives up what a session's earlier link had left. Whether there was something.
+    pub(super) fn release_kept(&mut self, now: Time, id: SessionId) -> bool {
+        let kept = self.table.get_mut(id).and_then(|session| session.kept.take());
+        if let Some(link) = kept {
+            self.forget_link(link.transport, link.link);
+            self.transports[usize::from(link.transport)].release(now, link.link);
+        }
+        kept.is_some()
     }
 
     pub(super) fn session_on(&self, transport: u8, link: LinkId) -> Option<SessionId> {

@@ -178,12 +178,16 @@ impl<T: Transport> Host<T> {
     fn return_to(&mut self, now: Time, kept: SessionId, asked: SessionId) {
         self.table.end_keep(kept);
         self.step(now, kept, Input::AttemptStart, None).ok();
+        let is_lapsed = self.release_kept(now, kept);
         self.move_link(asked, kept);
         if let Some(session) = self.table.get_mut(asked) {
             session.identity = None;
         }
         self.remove(now, asked, Reason::ReturnedToKept);
         self.step(now, kept, Input::TransportUp, None).ok();
+        if is_lapsed {
+            self.step(now, kept, Input::Lapse, Some(Reason::Forgotten)).ok();
+        }
         self.step(now, kept, Input::LoginStart, None).ok();
     }
 }

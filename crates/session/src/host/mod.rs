@@ -96,6 +96,8 @@ pub struct HostCounters {
     pub beats_before_login: u64,
     /// Words of the session layer that only a host says, said by a peer; dropped.
     pub controls_misplaced: u64,
+    /// Sessions that went on on another link without a login.
+    pub resumed: u64,
     /// How often this process was found to have slept.
     pub slept: u64,
 }
@@ -117,6 +119,7 @@ impl HostCounters {
             ("controls_misplaced", self.controls_misplaced),
             ("timed_out", self.timed_out),
             ("kept", self.kept),
+            ("resumed", self.resumed),
             ("slept", self.slept),
         ]
         .map(|(name, value)| Counter { name, value })
@@ -277,7 +280,8 @@ impl<T: Transport> Host<T> {
         self.server_tick = Some(tick);
     }
 
-    /// Sends a message to a session on the lane that the delivery policy names.
+    /// Sends a message to a session on the lane that the delivery policy names. While the session
+    /// is kept for its user, messages wait for the next link, if the transport keeps its lanes.
     ///
     /// # Errors
     /// When the session is not logged in, or its transport does not take the message.
@@ -288,7 +292,7 @@ impl<T: Transport> Host<T> {
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
         let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
-        let link = session.link.filter(|_| session.state == State::LoggedIn);
+        let link = session.link.filter(|_| session.state == State::LoggedIn).or(session.kept);
         let link = link.ok_or(SendError::NotUp)?;
         self.transports[usize::from(link.transport)].send(now, link.link, message)?;
         session.sent.add(message.payload.len());
@@ -361,6 +365,7 @@ impl<T: Transport> Host<T> {
         let closed = self.step(now, id, Input::Close, Some(reason));
         debug_assert!(closed.is_ok(), "every state can be closed");
         self.drop_link(now, id, farewell.as_ref());
+        self.release_kept(now, id);
         if self.table.remove(id).is_some() {
             self.counters.sessions_closed += 1;
             self.ended[kind] = (name, self.ended[kind].1 + 1);

@@ -238,6 +238,7 @@ mod tests {
         tells_links_apart: true,
         knows_peers_by_key: true,
         never_amplifies: true,
+        continues: true,
     };
 
     /// A client and a host that are logged in with each other, and what the client sent.

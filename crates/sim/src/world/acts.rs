@@ -163,7 +163,8 @@ impl World<'_, '_> {
         for _ in 0..count {
             let Some((port, bytes)) = self.make_up(fault) else { return Ok(()) };
             let from = stranger(self.dice.index(50));
-            let is_copy = fault == Fault::Replay;
+            // What was changed may be as it was by chance.
+            let is_copy = self.overheard.iter().any(|(_, heard)| *heard == bytes);
             self.record.fire(fault);
             if self.dice.permille(200) {
                 let client = self.dice.index(self.clients.len());

@@ -44,7 +44,7 @@ pub(crate) struct ClientSide<'a> {
     /// When the application tries again by itself.
     retry_at: Option<Time>,
     pub(crate) epoch: Option<EpochId>,
-    since: Time,
+    since: Option<Time>,
     path: Path,
     dice: Dice,
 }
@@ -77,7 +77,7 @@ impl<'a> ClientSide<'a> {
             send_at: Time::ZERO,
             retry_at: None,
             epoch: None,
-            since: Time::ZERO,
+            since: None,
             path: Path::default(),
             dice: Dice::new(endpoint.seed),
             endpoint,
@@ -216,21 +216,46 @@ impl<'a> ClientSide<'a> {
         record.note(now, format_args!("client {} {event}", self.number));
         under(Oracle::Path, self.path.walk(event))?;
         if event.from == State::LoggedIn && event.to != State::LoggedIn {
-            self.end_epoch(now, record);
+            self.pause(now, record);
+            if !self.carrier.promises().continues {
+                self.end_epoch(now, record);
+            }
         }
-        if event.kind == EventKind::LoginSucceeded {
-            self.epoch = Some(record.ledger.begin(Side::Client, self.user));
-            self.since = now;
-            self.send_at = now;
-            record.logins += 1;
+        match event.kind {
+            EventKind::LoginSucceeded => {
+                self.end_epoch(now, record);
+                self.epoch = Some(record.ledger.begin(Side::Client, self.user));
+                self.go_on(now);
+                record.logins += 1;
+            }
+            EventKind::Resumed => {
+                let goes_on = self.epoch.is_some();
+                let what = || format!("client {} goes on with nothing", self.number);
+                under(Oracle::Delivery, holds(goes_on, what))?;
+                self.go_on(now);
+                record.resumes += 1;
+            }
+            EventKind::ContinuityLost | EventKind::Disconnected => self.end_epoch(now, record),
+            _ => {}
         }
         Ok(())
     }
 
+    fn go_on(&mut self, now: Time) {
+        self.since = Some(now);
+        self.send_at = now;
+    }
+
+    fn pause(&mut self, now: Time, record: &mut Record<'_>) {
+        if let Some(since) = self.since.take() {
+            record.session_time += now.since(since);
+        }
+    }
+
     fn end_epoch(&mut self, now: Time, record: &mut Record<'_>) {
+        self.pause(now, record);
         if let Some(epoch) = self.epoch.take() {
             record.ledger.end(epoch);
-            record.session_time += now.since(self.since);
         }
     }
 

@@ -256,8 +256,13 @@ impl<'a> HostSide<'a> {
         let id = event.session;
         self.check_alive(id, "an event")?;
         under(Oracle::Path, self.paths.entry(id).or_default().walk(event))?;
-        if event.from == State::LoggedIn
-            && event.to != State::LoggedIn
+        let goes_on = self.carrier.promises().continues && event.to != State::Disconnected;
+        let has_left = event.from == State::LoggedIn && event.to != State::LoggedIn && !goes_on;
+        let is_over = matches!(
+            event.kind,
+            EventKind::Disconnected | EventKind::ContinuityLost | EventKind::LoginSucceeded
+        );
+        if (has_left || is_over)
             && let Some(epoch) = self.users.remove(&id)
         {
             record.ledger.end(epoch);
@@ -270,6 +275,18 @@ impl<'a> HostSide<'a> {
                 self.users.insert(id, record.ledger.begin(Side::Host, user));
                 let session = self.process.as_ref().and_then(|host| host.sessions().by_id(id));
                 self.links.extend(session.and_then(Session::link).map(|link| link.link));
+            }
+            EventKind::Resumed => {
+                let goes_on = self.users.contains_key(&id);
+                under(Oracle::Delivery, holds(goes_on, || format!("{id} goes on with nothing")))?;
+                // It has proven who it is without a login.
+                if let Some(address) = event.address {
+                    self.balance.answer(address);
+                }
+                let session = self.process.as_ref().and_then(|host| host.sessions().by_id(id));
+                self.links.extend(session.and_then(Session::link).map(|link| link.link));
+                // Who was let in once is let in at its next address as well.
+                self.moved.insert(id);
             }
             EventKind::AddressChanged => drop(self.moved.insert(id)),
             EventKind::Disconnected => {

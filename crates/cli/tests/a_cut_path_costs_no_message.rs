@@ -1,0 +1,43 @@
+//! A path that is cut for longer than any silence is borne: the session goes on where it stopped,
+//! without a login, and what was typed meanwhile arrives once.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::{Folder, Program};
+
+#[test]
+fn words_that_were_typed_into_a_dead_path_arrive_once_and_in_order() {
+    let folder = Folder::new("cut-path");
+    let (host, address, key) = Program::serve_native(&folder, &[]);
+    let (mut relay, relayed) = Program::relay(address, &[]);
+    let to = relayed.to_string();
+    let args = ["connect", &to, "--host-key", &key, "--name", "ann", "--no-beats"];
+    let mut ann = Program::start(&args);
+    ann.wait_for("LoginSucceeded");
+    ann.type_line("before");
+    ann.wait_for("ann: before");
+    relay.type_line("cut");
+    relay.wait_for("up cut; down cut");
+    for word in ["one", "two", "three"] {
+        ann.type_line(word);
+        thread::sleep(Duration::from_millis(2_500));
+    }
+    ann.wait_for("TimedOut");
+    ann.type_line("four");
+    relay.type_line("heal");
+    ann.wait_for("Resumed");
+    ann.type_line("five");
+    ann.wait_for("ann: five");
+    let told = ann.stop().1;
+    let words: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("ann: ")).collect();
+    assert_eq!(words, ["before", "one", "two", "three", "four", "five"], "{told}");
+    assert_eq!(told.matches("LoginSucceeded").count(), 1, "{told}");
+    assert!(!told.contains("ContinuityLost"), "{told}");
+    let (_, told) = host.stop();
+    assert!(told.contains("Resumed"), "{told}");
+}

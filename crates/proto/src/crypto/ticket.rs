@@ -1,0 +1,99 @@
+//! What proves that a link may go on with the lanes of an earlier one.
+//!
+//! A ticket is no bearer token: its name travels, its key does not. The proof covers the hello that
+//! it is made for and the client's key in it, so it is worth nothing in another one.
+
+use super::Verdict;
+use super::hash::{Purpose, Secret, code, derive, is_equal};
+use super::host_key::{private_key, public_key};
+use super::noise::LinkSecrets;
+use crate::wire::{HelloId, KEY_LEN, MAC_LEN, ResumeRequest, TicketId};
+
+/// The right to go on with the lanes of one link, once.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    id: TicketId,
+    key: Secret,
+    epoch: u64,
+}
+
+impl Ticket {
+    /// The ticket of a link with these secrets, whose lanes went over `epoch` times before.
+    pub fn of(secrets: &LinkSecrets, epoch: u64) -> Self {
+        let name = derive(&secrets.resume, Purpose::TicketName);
+        let mut id = TicketId([0; 16]);
+        id.0.copy_from_slice(&name.as_bytes()[..16]);
+        Self { id, key: derive(&secrets.resume, Purpose::TicketKey), epoch }
+    }
+
+    /// Its name, which may be known to anyone.
+    pub const fn id(&self) -> TicketId {
+        self.id
+    }
+
+    /// How often the lanes went over to another link.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A proof for a hello of which `ephemeral` are the random bytes.
+    pub fn prove(&self, hello: HelloId, ephemeral: &Secret) -> [u8; MAC_LEN] {
+        self.code(hello, &public_key(&private_key(ephemeral)))
+    }
+
+    /// Whether a request is this ticket's, for the hello in which the client has this key.
+    pub fn check(
+        &self,
+        hello: HelloId,
+        ephemeral: &[u8; KEY_LEN],
+        request: &ResumeRequest,
+    ) -> Verdict {
+        let is_proven = is_equal(&self.code(hello, ephemeral), &request.proof);
+        if is_proven && request.ticket == self.id && request.epoch == self.epoch {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid
+        }
+    }
+
+    fn code(&self, hello: HelloId, ephemeral: &[u8; KEY_LEN]) -> [u8; MAC_LEN] {
+        code(&self.key, &[&self.epoch.to_be_bytes(), &hello.0, ephemeral])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Positions;
+
+    fn secrets(byte: u8) -> LinkSecrets {
+        let secret = |one| Secret::new([byte ^ one; Secret::LEN]);
+        LinkSecrets {
+            to_host: secret(1),
+            to_client: secret(2),
+            resume: secret(3),
+            exporter: secret(4),
+        }
+    }
+
+    #[test]
+    fn a15_a_ticket_is_worth_nothing_without_its_secret_or_in_another_hello_or_epoch() {
+        let ticket = Ticket::of(&secrets(9), 5);
+        let (hello, ephemeral) = (HelloId([1; 8]), Secret::new([7; 32]));
+        let public = public_key(&private_key(&ephemeral));
+        let proof = ticket.prove(hello, &ephemeral);
+        let positions = Positions::default();
+        let request = ResumeRequest { ticket: ticket.id(), epoch: 5, proof, positions };
+        assert_eq!(ticket.check(hello, &public, &request), Verdict::Valid);
+        assert_eq!(ticket.check(HelloId([2; 8]), &public, &request), Verdict::Invalid);
+        assert_eq!(ticket.check(hello, &[3; KEY_LEN], &request), Verdict::Invalid);
+        let older = ResumeRequest { epoch: 4, ..request };
+        assert_eq!(ticket.check(hello, &public, &older), Verdict::Invalid);
+        let thief = Ticket { key: Secret::new([0; 32]), ..ticket.clone() };
+        let forged = ResumeRequest { proof: thief.prove(hello, &ephemeral), ..request };
+        assert_eq!(ticket.check(hello, &public, &forged), Verdict::Invalid);
+        let next = Ticket::of(&secrets(9), 6);
+        assert_eq!(next.check(hello, &public, &request), Verdict::Invalid);
+        assert_ne!(Ticket::of(&secrets(8), 5).id(), ticket.id());
+    }
+}

@@ -1,0 +1,189 @@
+//! Lanes that outlive their link: kept when it is lost, and put on the next one.
+//!
+//! A host knows a client again by the ticket of the earlier link, and the lanes go over when the
+//! client's first packet on the new link opens: a hello alone, which anyone can repeat, moves
+//! nothing. A link that still lives gives its lanes away as one that was lost does, so that nobody
+//! waits for a ghost.
+
+use moorline_link::slots::SlotKey;
+use moorline_link::{LinkId, Outgoing, Reason, SendError, Time};
+
+use super::greeting::Guest;
+use super::links::{Entry, Stage, place_of};
+use super::{Endpoint, Side};
+use crate::crypto::{Ticket, Verdict};
+use crate::lanes::{Lanes, Push};
+use crate::wire::{Positions, ResumeGrant};
+
+/// What a new link asked to go on with.
+#[derive(Debug)]
+pub(super) struct Resumption {
+    /// The earlier link.
+    pub(super) from: SlotKey,
+    /// How often its lanes went over before.
+    pub(super) epoch: u64,
+    /// Host: what the client has of this side's lanes.
+    pub(super) positions: Positions,
+    /// Host: what the client takes in all.
+    pub(super) limit: u64,
+}
+
+/// Whether the other side may come back after such a loss. Who left, lied or was thrown out does
+/// not.
+const fn is_survivable(reason: &Reason) -> bool {
+    matches!(reason, Reason::Silence(_) | Reason::Unacknowledged | Reason::Forgotten)
+}
+
+impl Endpoint {
+    /// Keeps the lanes of a link that is lost for this reason. Whether it does.
+    pub(super) fn keep_lost(&mut self, now: Time, key: SlotKey, reason: &Reason) -> bool {
+        is_survivable(reason) && self.set_aside(now, key)
+    }
+
+    /// Keeps the lanes of a link, which ends with that. Whether it does.
+    pub(super) fn set_aside(&mut self, now: Time, key: SlotKey) -> bool {
+        if self.config.keep_time.is_zero() {
+            return false;
+        }
+        let Some(entry) = self.links.get_mut(key) else { return false };
+        if entry.ticket.is_none() || !matches!(entry.stage, Stage::Linked(_)) {
+            return false;
+        }
+        let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
+        let Stage::Linked(link) = stage else { return false };
+        let lanes = link.into_lanes();
+        entry.is_parted = true;
+        self.kept_bytes += lanes.bytes();
+        entry.stage = Stage::Kept(Box::new(lanes));
+        let ip = entry.address.ip();
+        match &mut self.side {
+            // Nobody takes a client's lanes from it; it says itself when they are of no use.
+            Side::Client(_) => self.wheel.clear(key.index),
+            Side::Host(host) => {
+                host.census.end(ip, false);
+                self.wheel.set(now, key.index, now + self.config.keep_time);
+            }
+        }
+        self.kept.push_back(key);
+        self.make_room_for_kept(key);
+        true
+    }
+
+    /// The longest kept make room, when all together take too much.
+    fn make_room_for_kept(&mut self, newest: SlotKey) {
+        while self.kept_bytes > self.config.keep_bytes_max {
+            let Some(oldest) = self.kept.pop_front() else { return };
+            if oldest == newest {
+                self.kept.push_front(oldest);
+                return;
+            }
+            if self.is_kept(oldest) {
+                self.counts.kept_evicted += 1;
+                self.forget(oldest);
+            }
+        }
+    }
+
+    pub(super) fn is_kept(&self, key: SlotKey) -> bool {
+        self.links.get(key).is_some_and(|entry| matches!(entry.stage, Stage::Kept(_)))
+    }
+
+    /// Forgets a link that was lost and kept.
+    pub(super) fn release_kept(&mut self, key: SlotKey) {
+        if self.is_kept(key) {
+            self.forget(key);
+        }
+    }
+
+    /// What leaves the tables no longer counts among what is kept.
+    pub(super) fn on_forgotten(&mut self, key: SlotKey, entry: &Entry) {
+        if let Stage::Kept(lanes) = &entry.stage {
+            self.kept_bytes = self.kept_bytes.saturating_sub(lanes.bytes());
+            self.kept.retain(|kept| *kept != key);
+        }
+    }
+
+    /// Takes a message for the next link, as long as there is room.
+    pub(super) fn send_to_kept(
+        &mut self,
+        now: Time,
+        key: SlotKey,
+        message: Outgoing<'_>,
+    ) -> Result<(), SendError> {
+        let entry = self.links.get_mut(key).ok_or(SendError::NotUp)?;
+        let Stage::Kept(lanes) = &mut entry.stage else { return Err(SendError::NotUp) };
+        let Outgoing { kind, payload, notice, .. } = message;
+        let before = lanes.bytes();
+        let sent =
+            lanes.outbox.push(now, Push { place: place_of(&message), kind, payload, notice });
+        self.kept_bytes = (self.kept_bytes + lanes.bytes()).saturating_sub(before);
+        self.make_room_for_kept(key);
+        sent
+    }
+
+    /// What a guest would go on with, if it proves that it may.
+    pub(super) fn resumption_of(&self, guest: &Guest) -> Option<Resumption> {
+        let Side::Host(host) = &self.side else { return None };
+        let request = guest.params.resume.as_ref()?;
+        let from = host.tickets.get(&request.ticket).copied()?;
+        let ticket = self.links.get(from)?.ticket.as_ref()?;
+        let is_proven = ticket.check(guest.id, &guest.ephemeral, request) == Verdict::Valid;
+        let limit = guest.params.limits.data_max;
+        let (epoch, positions) = (request.epoch, request.positions);
+        (is_proven && self.lanes_of(from).is_some()).then_some(Resumption {
+            from,
+            epoch,
+            positions,
+            limit,
+        })
+    }
+
+    /// What this side has of the lanes of an earlier link, and takes of them in all; none if the
+    /// earlier link has nothing to give any more.
+    pub(super) fn lanes_of(&self, from: SlotKey) -> Option<(Positions, u64)> {
+        let entry = self.links.get(from)?;
+        let inbox = match &entry.stage {
+            Stage::Kept(lanes) => &lanes.inbox,
+            Stage::Linked(link) if link.is_up() && !entry.is_parted => link.inbox(),
+            _ => return None,
+        };
+        Some((inbox.positions(), inbox.limit_now()))
+    }
+
+    /// What a host grants, and the limit to tell with it.
+    pub(super) fn grant(&self, resumption: &Resumption) -> Option<(ResumeGrant, u64)> {
+        let (positions, limit) = self.lanes_of(resumption.from)?;
+        Some((ResumeGrant { epoch: resumption.epoch.saturating_add(1), positions }, limit))
+    }
+
+    /// The lanes of an earlier link, which is gone with that.
+    pub(super) fn take_lanes(&mut self, from: SlotKey) -> Option<Lanes> {
+        self.lanes_of(from)?;
+        match self.forget(from)?.stage {
+            Stage::Kept(lanes) => Some(*lanes),
+            Stage::Linked(link) => Some(link.into_lanes()),
+            _ => None,
+        }
+    }
+
+    /// Host: the first packet of a link that was granted the lanes of an earlier one opens. What
+    /// came of it: nothing to do, the earlier link, or that somebody else was quicker.
+    pub(super) fn go_over(&mut self, key: SlotKey) -> Result<Option<LinkId>, Reason> {
+        let Some(entry) = self.links.get_mut(key) else { return Ok(None) };
+        let Some(resumption) = entry.resumes.take() else { return Ok(None) };
+        let Some(lanes) = self.take_lanes(resumption.from) else {
+            return Err(Reason::Superseded);
+        };
+        if let Some(Entry { stage: Stage::Answered(answered), .. }) = self.links.get_mut(key) {
+            answered.0.adopt(lanes, &resumption.positions, resumption.limit);
+        }
+        Ok(Some(LinkId(resumption.from)))
+    }
+
+    /// Client: what it asks a host for, to go on with a kept link.
+    pub(super) fn request(&self, from: SlotKey) -> Option<(Ticket, Positions, u64)> {
+        let (positions, limit) = self.lanes_of(from).filter(|_| self.is_kept(from))?;
+        let ticket = self.links.get(from)?.ticket.as_deref()?.clone();
+        Some((ticket, positions, limit))
+    }
+}

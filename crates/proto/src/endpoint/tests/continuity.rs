@@ -1,0 +1,289 @@
+//! Lanes go over from a link that died, or that is taken for living still, to the next one.
+
+use super::*;
+use moorline_link::Lane;
+
+/// A link dies after two seconds of silence.
+fn short() -> EndpointConfig {
+    EndpointConfig {
+        idle: Duration::from_secs(2),
+        keep_alive: Duration::from_millis(500),
+        ..config()
+    }
+}
+
+/// A host and a client, and what each of them sent and got.
+struct Talk {
+    world: World,
+    links: [LinkId; 2],
+    sent: [u32; 2],
+    got: [Vec<u32>; 2],
+}
+
+const CLIENT: usize = 0;
+const AT_HOST: usize = 1;
+
+impl Talk {
+    fn new(config: &EndpointConfig) -> Self {
+        let mut world = World::new(config.clone());
+        let link = world.client(1, config.clone());
+        world.run(Duration::from_millis(200));
+        let Some(LinkEvent::Up { link: at_host, .. }) =
+            world.host_events.iter().find(|event| matches!(event, LinkEvent::Up { .. }))
+        else {
+            panic!("it is up")
+        };
+        let at_host = *at_host;
+        let mut talk =
+            Self { world, links: [link, at_host], sent: [0; 2], got: Default::default() };
+        let welcome = Control::LoginAccepted { server_tick: 0, payload: Vec::new() };
+        talk.world.host.control(talk.world.now, at_host, &welcome).expect("it is up");
+        talk.world.run(Duration::from_millis(200));
+        talk.world.host_events.clear();
+        talk.world.client_events.clear();
+        talk
+    }
+
+    fn client(&mut self) -> &mut Endpoint {
+        self.world.clients.get_mut(&address(1)).expect("a client")
+    }
+
+    /// Each side sends a numbered message on two lanes.
+    fn send(&mut self) {
+        let now = self.world.now;
+        for side in [CLIENT, AT_HOST] {
+            let link = self.links[side];
+            let payload = self.sent[side].to_be_bytes();
+            let payload = [&payload[..], &[side as u8; 300]].concat();
+            let message = |lane| Outgoing {
+                kind: 7,
+                lane,
+                key: 0,
+                payload: &payload,
+                notice: Some(self.sent[side].into()),
+            };
+            let (ordered, unordered) =
+                (message(Lane::ReliableOrdered), message(Lane::ReliableUnordered));
+            let end = if side == CLIENT { self.client() } else { &mut self.world.host };
+            end.send(now, link, ordered).expect("there is room");
+            end.send(now, link, unordered).expect("there is room");
+            self.sent[side] += 1;
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        self.world.run(time);
+        let taken = [
+            std::mem::take(&mut self.world.client_events),
+            std::mem::take(&mut self.world.host_events),
+        ];
+        for (side, events) in [CLIENT, AT_HOST].into_iter().zip(taken) {
+            for event in events {
+                match event {
+                    LinkEvent::Message { link, message } => {
+                        assert!(link == self.links[side], "{link:?}");
+                        let number = message.payload.first_chunk().expect("a number");
+                        self.got[side].push(u32::from_be_bytes(*number));
+                    }
+                    LinkEvent::Up { link, resumes, .. } => {
+                        assert_eq!(resumes, Some(self.links[side]));
+                        self.links[side] = link;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The client looks for the host again.
+    fn dial(&mut self) -> LinkId {
+        let (now, link) = (self.world.now, self.links[CLIENT]);
+        self.client().dial(now, HOST, Some(link)).expect("a client dials")
+    }
+
+    /// All came, on each lane once and on the ordered one in order.
+    fn assert_all_came(&mut self) {
+        self.run(Duration::from_secs(2));
+        for side in [CLIENT, AT_HOST] {
+            let mut expected: Vec<u32> = (0..self.sent[1 - side]).flat_map(|it| [it, it]).collect();
+            let mut got = self.got[side].clone();
+            got.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(got, expected, "side {side}");
+        }
+    }
+
+    fn is_kept(&mut self, side: usize) -> bool {
+        let link = self.links[side];
+        let end = if side == CLIENT { self.client() } else { &mut self.world.host };
+        end.keeps(link)
+    }
+}
+
+#[test]
+fn what_was_on_its_way_when_both_sides_lost_the_link_arrives_once() {
+    let mut talk = Talk::new(&short());
+    for _ in 0..20 {
+        talk.send();
+        talk.run(Duration::from_millis(10));
+    }
+    talk.world.is_cut = true;
+    for _ in 0..20 {
+        talk.send();
+        talk.run(Duration::from_millis(10));
+    }
+    talk.run(Duration::from_secs(4));
+    assert!(talk.is_kept(CLIENT) && talk.is_kept(AT_HOST));
+    // Both go on talking to who is not there.
+    talk.send();
+    talk.world.is_cut = false;
+    talk.dial();
+    talk.run(Duration::from_millis(300));
+    talk.send();
+    talk.assert_all_came();
+    assert_eq!(talk.world.host.links.len(), 1, "the earlier link is gone");
+    assert_eq!(talk.client().links.len(), 1);
+    let Side::Host(host) = &talk.world.host.side else { panic!("a host") };
+    assert_eq!((host.tickets.len(), talk.world.host.kept_bytes), (1, 0));
+}
+
+/// Nobody waits for a ghost: the host thinks that the link lives when its client comes anew.
+#[test]
+fn a16_a_proven_newer_link_takes_over_from_one_that_the_host_takes_for_living() {
+    let mut talk = Talk::new(&short());
+    for round in 0..30 {
+        talk.send();
+        talk.run(Duration::from_millis(10));
+        if round % 5 == 4 {
+            let (now, link) = (talk.world.now, talk.links[CLIENT]);
+            assert!(talk.client().keep(now, link));
+            talk.dial();
+            talk.send();
+            talk.run(Duration::from_millis(130));
+        }
+    }
+    talk.assert_all_came();
+    assert_eq!(talk.world.host.links.len(), 1);
+    let (key, _) = talk.world.host.links.iter().next().expect("a link");
+    let ticket = talk.world.host.links.get(key).and_then(|entry| entry.ticket.as_ref());
+    assert_eq!(ticket.map(|ticket| ticket.epoch()), Some(6), "each time the epoch rises");
+}
+
+/// A hello that was recorded moves nothing: its answer is of no use to who repeats it.
+#[test]
+fn a15_a_recorded_request_moves_no_lanes() {
+    let mut talk = Talk::new(&short());
+    let (now, link) = (talk.world.now, talk.links[CLIENT]);
+    assert!(talk.client().keep(now, link));
+    talk.world.is_cut = true;
+    talk.world.record.clear();
+    talk.dial();
+    talk.run(Duration::from_millis(10));
+    let hello = talk.world.first_hello();
+    let thief = address(66);
+    for _ in 0..3 {
+        let now = talk.world.now;
+        talk.world.host.handle_datagram(now, Port(0), thief, &hello.datagram);
+        talk.run(Duration::from_millis(20));
+    }
+    assert!(talk.world.host.links.get(talk.links[AT_HOST].0).is_some_and(|it| !it.is_parted));
+    talk.world.is_cut = false;
+    talk.send();
+    talk.run(Duration::from_secs(1));
+    talk.assert_all_came();
+    // After that it is worth nothing at all.
+    let now = talk.world.now + Duration::from_secs(60);
+    talk.world.now = now;
+    talk.world.host.handle_timeout(now);
+    talk.world.host.handle_datagram(now, Port(0), thief, &hello.datagram);
+    let asked = std::iter::from_fn(|| talk.world.host.poll_event())
+        .find(|event| matches!(event, LinkEvent::Asked { .. }));
+    assert!(matches!(asked, Some(LinkEvent::Asked { resumes: None, .. })), "{asked:?}");
+}
+
+/// Two requests with one ticket: the one whose client speaks first has the lanes.
+#[test]
+fn a16_of_two_links_that_ask_for_the_same_lanes_one_gets_them() {
+    let mut talk = Talk::new(&short());
+    talk.send();
+    let (now, link) = (talk.world.now, talk.links[CLIENT]);
+    assert!(talk.client().keep(now, link));
+    talk.world.is_cut = true;
+    let first = talk.dial();
+    talk.run(Duration::from_millis(10));
+    let hello = talk.world.record.last().cloned().expect("a hello");
+    let now = talk.world.now;
+    talk.client().abandon(now, first);
+    // The answer to the first never comes, but the host holds it ready.
+    talk.world.host.handle_datagram(now, Port(0), hello.from, &hello.datagram);
+    talk.world.is_cut = false;
+    talk.dial();
+    talk.send();
+    talk.assert_all_came();
+    assert_eq!(talk.world.host.counts.superseded, 0);
+    talk.run(Duration::from_secs(6));
+    assert_eq!(talk.world.host.links.len(), 1);
+}
+
+#[test]
+fn a_host_that_knows_nothing_says_so_and_the_client_logs_in_anew() {
+    let mut talk = Talk::new(&short());
+    talk.send();
+    talk.run(Duration::from_millis(100));
+    talk.world.host = Endpoint::host(short(), &host_key(), secret(77)).expect("it can work");
+    talk.world.host.handle_timeout(talk.world.now);
+    talk.send_from_client();
+    talk.world.run(Duration::from_millis(100));
+    let is_lost =
+        |event: &LinkEvent| matches!(event, LinkEvent::Lost { reason: Reason::Forgotten, .. });
+    assert!(talk.world.client_events.iter().any(is_lost));
+    assert!(talk.is_kept(CLIENT));
+    talk.world.client_events.clear();
+    talk.dial();
+    talk.world.run(Duration::from_millis(300));
+    let up = talk.world.client_events.iter().find(|it| matches!(it, LinkEvent::Up { .. }));
+    assert!(matches!(up, Some(LinkEvent::Up { resumes: None, .. })), "{up:?}");
+    assert!(!talk.is_kept(CLIENT), "what is of no use is not kept");
+    assert_eq!(talk.client().links.len(), 1);
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_time_and_bytes() {
+    let tight = EndpointConfig { keep_time: Duration::from_secs(5), ..short() };
+    let mut talk = Talk::new(&tight);
+    talk.world.is_cut = true;
+    talk.run(Duration::from_secs(4));
+    assert!(talk.is_kept(AT_HOST));
+    talk.run(Duration::from_secs(5));
+    assert!(!talk.is_kept(AT_HOST) && talk.world.host.links.is_empty());
+    let Side::Host(host) = &talk.world.host.side else { panic!("a host") };
+    assert!(host.tickets.is_empty());
+    assert_eq!(talk.world.host.wheel.len(), 0);
+
+    let tight = EndpointConfig { keep_bytes_max: 2_000, ..short() };
+    let mut world = World::new(tight);
+    world.client(1, short());
+    world.client(2, short());
+    world.run(Duration::from_millis(200));
+    let links: Vec<LinkId> = world.host.links.iter().map(|(key, _)| LinkId(key)).collect();
+    links.iter().for_each(|link| assert!(world.host.keep(world.now, *link)));
+    let payload = &[0; 1_500];
+    let (kind, lane) = (7, Lane::ReliableOrdered);
+    let message = Outgoing { kind, lane, key: 0, payload, notice: None };
+    for link in &links {
+        world.host.send(world.now, *link, message).expect("within the link's own bound");
+    }
+    assert!(!world.host.keeps(links[0]) && world.host.keeps(links[1]), "the longest kept is gone");
+    assert_eq!(world.counter("native_kept_evicted"), 1);
+    world.host.release(world.now, links[1]);
+    assert_eq!((world.host.links.len(), world.host.kept_bytes), (0, 0));
+}
+
+impl Talk {
+    fn send_from_client(&mut self) {
+        let (now, link) = (self.world.now, self.links[CLIENT]);
+        let (kind, lane) = (7, Lane::ReliableOrdered);
+        let message = Outgoing { kind, lane, key: 0, payload: b"hello?", notice: None };
+        self.client().send(now, link, message).expect("it seems to be up");
+    }
+}
