@@ -289,6 +289,9 @@ pub(crate) struct Sim {
     /// What carries the sessions.
     #[arg(long, value_name = "NAME", value_enum, default_value_t = SimTransport::Native)]
     pub(crate) transport: SimTransport,
+    /// Only what links die of, again and again: nothing that was sent reliably may be lost
+    #[arg(long)]
+    pub(crate) only_links: bool,
     /// Write every event and datagram of the one run into this file.
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub(crate) trace: Option<PathBuf>,

@@ -9,7 +9,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moorline_sim::{Carrier, Figures, InMemory, Kcp, Native, Outcome as Run, Plan, run, run_again};
+use moorline_sim::{
+    Carrier, Figures, InMemory, Kcp, Native, Outcome as Run, Plan, Scope, run, run_again,
+};
 
 use crate::Outcome;
 use crate::args::{self, SimTransport};
@@ -89,7 +91,11 @@ fn trace(args: &args::Sim, path: &Path) -> Outcome {
 }
 
 fn plan(args: &args::Sim, place: u64) -> Plan {
-    Plan { seed: args.seed.wrapping_add(place), minutes: args.minutes }
+    Plan { seed: args.seed.wrapping_add(place), minutes: args.minutes, scope: scope(args) }
+}
+
+const fn scope(args: &args::Sim) -> Scope {
+    if args.only_links { Scope::Links } else { Scope::All }
 }
 
 fn carrier(transport: SimTransport) -> &'static dyn Carrier {
@@ -103,10 +109,11 @@ fn carrier(transport: SimTransport) -> &'static dyn Carrier {
 /// What failed, and the one command that repeats it.
 fn tell_failure(args: &args::Sim, outcome: &Run) {
     let Some(violation) = &outcome.violation else { return };
-    let Plan { seed, minutes } = outcome.plan;
+    let Plan { seed, minutes, scope } = outcome.plan;
+    let links = if scope == Scope::Links { " --only-links" } else { "" };
     let transport = carrier(args.transport).name();
     output::line(format!("seed {seed} failed: {violation}"));
     output::line(format!(
-        "  repeat it: moorline sim --seed {seed} --minutes {minutes} --transport {transport}"
+        "  repeat it: moorline sim --seed {seed} --minutes {minutes} --transport {transport}{links}"
     ));
 }

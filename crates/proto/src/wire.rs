@@ -31,7 +31,7 @@ pub use message::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
 pub use notice::Notice;
 pub use packet::{ConnectionId, Datagram, Direction, Phase, ShortHeader, TAG_LEN};
 pub use params::{
-    Answer, ClientParams, HostParams, Limits, Positions, RESET_TOKEN_LEN, ResumeGrant,
+    Answer, Claim, ClientParams, HostParams, Limits, Positions, RESET_TOKEN_LEN, ResumeGrant,
     ResumeRequest, Suite, TicketId,
 };
 

@@ -2,9 +2,10 @@
 
 use moorline_link::RefusalCode;
 use moorline_proto::wire::{
-    Answer, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, ClientHello, ClientParams, ConnectionId, Datagram,
-    Direction, HelloId, HostParams, Limits, Notice, Positions, ResumeGrant, ResumeRequest, Retry,
-    ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind, VersionList, WireError,
+    Answer, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Claim, ClientHello, ClientParams, ConnectionId,
+    Datagram, Direction, HelloId, HostParams, Limits, Notice, Positions, ResumeGrant,
+    ResumeRequest, Retry, ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind, VersionList,
+    WireError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -141,7 +142,9 @@ proptest! {
     ) {
         let mut positions = Positions::default();
         lanes.into_iter().for_each(|(lane, next)| positions.set(lane, next));
-        let request = ResumeRequest { ticket: TicketId(ticket), epoch, proof, positions };
+        let claim = Claim { ticket: TicketId(ticket), epoch, proof };
+        let before = (epoch % 2 == 0).then_some(Claim { epoch: epoch / 2, ..claim });
+        let request = ResumeRequest { claim, before, positions };
         let (application, version_max, resume) = (1, 2, Some(request));
         let params = ClientParams { application, version_max, limits, resume };
         let mut out = Vec::new();

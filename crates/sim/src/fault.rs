@@ -119,7 +119,11 @@ impl Faults {
     }
 
     /// A part of all faults: few of them, some or most.
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+    /// What a seed enables of the faults that a run may have.
+    pub(crate) fn draw(dice: &mut Dice, scope: Scope) -> Self {
+        if scope == Scope::Links {
+            return Self::draw_deadly(dice);
+        }
         let chance = dice.pick(&[100, 250, 250, 400, 700]);
         let mut drawn = Self::NONE;
         for fault in Fault::ALL {
@@ -129,6 +133,43 @@ impl Faults {
         }
         drawn
     }
+}
+
+impl Faults {
+    /// Paths that are cut for seconds, and some of what makes it harder to tell.
+    fn draw_deadly(dice: &mut Dice) -> Self {
+        let mut drawn = Self::NONE;
+        drawn.add(Fault::CutUp);
+        drawn.add(Fault::CutDown);
+        for fault in [
+            Fault::Delay,
+            Fault::LossEven,
+            Fault::LossBursts,
+            Fault::Duplication,
+            Fault::Reordering,
+            Fault::Corruption,
+            Fault::Mtu,
+            Fault::Rebinding,
+            Fault::ClientSleep,
+            Fault::HostSleep,
+            Fault::Replay,
+        ] {
+            if dice.permille(300) {
+                drawn.add(fault);
+            }
+        }
+        drawn
+    }
+}
+
+/// Which faults a run may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All there are.
+    #[default]
+    All,
+    /// Those that links die of, time and again, while all processes live.
+    Links,
 }
 
 /// Whose process it is.
@@ -371,7 +412,7 @@ mod tests {
     fn a_seed_enables_some_faults_and_all_seeds_together_all_of_them() {
         let mut seen = Faults::NONE;
         for seed in 0..64 {
-            let drawn = Faults::draw(&mut Dice::new(seed));
+            let drawn = Faults::draw(&mut Dice::new(seed), Scope::All);
             assert_ne!(drawn.iter().count(), Fault::ALL.len());
             drawn.iter().for_each(|fault| seen.add(fault));
         }
@@ -393,7 +434,7 @@ mod tests {
         let (begin, end) = (Time::from_millis(1_000), Time::from_millis(30_000));
         for seed in 0..64 {
             let mut dice = Dice::new(seed);
-            let faults = Faults::draw(&mut dice);
+            let faults = Faults::draw(&mut dice, Scope::All);
             let mut schedule = Schedule::draw(&mut dice, faults, 3, (begin, end));
             let mut before = begin;
             while let Some(at) = schedule.next() {

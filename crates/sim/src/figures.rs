@@ -31,6 +31,12 @@ pub struct Figures {
     pub amplification_permille_max: u64,
     /// Encrypted packets whose numbers were looked at.
     pub nonces: u64,
+    /// How often clients were told that they could not go on where they stopped.
+    pub lapses: u64,
+    /// For each link that a logged-in client lost: since when nothing had been heard.
+    pub detected_after: Vec<Duration>,
+    /// For each time that a client went on without a login: how long its session had no link.
+    pub resumed_after: Vec<Duration>,
     /// The faults of each run.
     fired: Vec<Faults>,
 }
@@ -43,6 +49,7 @@ impl Figures {
         self.session_time += outcome.session_time;
         self.logins += outcome.logins;
         self.resumes += outcome.resumes;
+        self.lapses += outcome.lapses;
         self.reliable += outcome.reliable;
         self.latest += outcome.latest;
         self.datagrams += outcome.datagrams;
@@ -50,6 +57,8 @@ impl Figures {
         self.amplification_permille_max =
             self.amplification_permille_max.max(outcome.amplification_permille);
         self.nonces += outcome.nonces;
+        self.detected_after.extend(&outcome.detected_after);
+        self.resumed_after.extend(&outcome.resumed_after);
         self.fired.push(outcome.fired);
     }
 
@@ -92,6 +101,14 @@ impl fmt::Display for Figures {
         if self.nonces > 0 {
             writeln!(f, "{} encrypted packets, no number twice with one key", self.nonces)?;
         }
+        if self.resumes > 0 {
+            let (lost, resumed) = (self.detected_after.len(), self.resumed_after.len());
+            let lapses = self.lapses;
+            write!(f, "{lost} links lost while logged in; {resumed} resumed without a login, ")?;
+            writeln!(f, "{lapses} told of a gap")?;
+            write_percentiles(f, "silence until it was noticed", &self.detected_after)?;
+            write_percentiles(f, "without a link until resumed", &self.resumed_after)?;
+        }
         writeln!(f, "runs in which each fault happened:")?;
         for line in Fault::ALL.chunks(5) {
             for fault in line {
@@ -107,4 +124,15 @@ impl fmt::Display for Figures {
         }
         Ok(())
     }
+}
+
+fn write_percentiles(f: &mut fmt::Formatter<'_>, what: &str, times: &[Duration]) -> fmt::Result {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let at = |permille: usize| {
+        let index = (sorted.len() * permille / 1_000).min(sorted.len().saturating_sub(1));
+        sorted.get(index).map_or(0.0, Duration::as_secs_f64)
+    };
+    let [p50, p90, p99, max] = [500, 900, 990, 1_000].map(at);
+    writeln!(f, "  {what}: p50 {p50:.2} s, p90 {p90:.2} s, p99 {p99:.2} s, max {max:.2} s")
 }

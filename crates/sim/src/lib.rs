@@ -7,9 +7,9 @@
 //! again.
 //!
 //! ```
-//! use moorline_sim::{Kcp, Plan, run};
+//! use moorline_sim::{Kcp, Plan, Scope, run};
 //!
-//! let outcome = run(&Kcp, Plan { seed: 7, minutes: 1 }, None);
+//! let outcome = run(&Kcp, Plan { seed: 7, minutes: 1, scope: Scope::All }, None);
 //! assert_eq!(outcome.violation, None);
 //! ```
 //!
@@ -40,7 +40,7 @@ mod setup;
 mod world;
 
 pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Native, Promises};
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, Scope};
 pub use figures::Figures;
 pub use keys::KeyRing;
 pub use oracle::{Oracle, Violation};

@@ -8,7 +8,7 @@ use moorline_link::Time;
 
 use crate::carrier::Carrier;
 use crate::dice::Dice;
-use crate::fault::Faults;
+use crate::fault::{Faults, Scope};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::{Oracle, Violation};
 use crate::record::{Record, Trace};
@@ -22,6 +22,8 @@ pub struct Plan {
     pub seed: u64,
     /// For how long things go wrong, in virtual minutes.
     pub minutes: u32,
+    /// Which faults there may be.
+    pub scope: Scope,
 }
 
 /// What became of a run.
@@ -41,6 +43,12 @@ pub struct Outcome {
     pub logins: u64,
     /// How often clients went on with another link without a login.
     pub resumes: u64,
+    /// How often clients were told that they could not go on where they stopped.
+    pub lapses: u64,
+    /// For each link that a logged-in client lost: since when nothing had been heard.
+    pub detected_after: Vec<Duration>,
+    /// For each time that a client went on without a login: how long its session had no link.
+    pub resumed_after: Vec<Duration>,
     /// Reliable messages that were delivered.
     pub reliable: u64,
     /// Delivered messages of which the newest counts.
@@ -58,7 +66,7 @@ pub struct Outcome {
 /// Runs one seed; `trace` is told of every event and datagram, a line each.
 pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outcome {
     let mut dice = Dice::new(plan.seed);
-    let setup = Setup::draw(&mut dice, plan.minutes);
+    let setup = Setup::draw(&mut dice, plan.minutes, plan.scope);
     let mut record = Record::new(Ledger::new(carrier.promises()), trace);
     record.note(setup.begin, format_args!("{plan:?} {} {:?}", carrier.name(), setup.host));
     let faults: Vec<_> = setup.faults.iter().map(|fault| fault.name()).collect();
@@ -80,6 +88,9 @@ pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outco
         session_time: record.session_time,
         logins: record.logins,
         resumes: record.resumes,
+        lapses: record.lapses,
+        detected_after: record.detected_after.clone(),
+        resumed_after: record.resumed_after.clone(),
         reliable: record.ledger.reliable_delivered,
         latest: record.ledger.latest_delivered,
         datagrams: record.datagrams,

@@ -10,13 +10,15 @@ use moorline_session::{
 };
 
 use crate::dice::Dice;
-use crate::fault::{Fault, Faults, Schedule};
+use crate::fault::{Fault, Faults, Schedule, Scope};
 use crate::oracle::ledger::{LATEST, RELIABLE};
 
 /// No clock starts at zero.
 const BEGIN: Time = Time::from_millis(1_000_000);
 /// The port of the host's sync lane, in the runs that have one.
 const SYNC_PORT: u16 = 8_081;
+/// For how long sessions are kept where links die all the time.
+const KEEP_TIME: Duration = Duration::from_secs(60);
 /// Clients that take the names of others, where that is one of the faults.
 const DOUBLES: usize = 2;
 
@@ -46,8 +48,8 @@ pub(crate) struct Start {
 }
 
 impl Setup {
-    pub(crate) fn draw(dice: &mut Dice, minutes: u32) -> Self {
-        let faults = Faults::draw(dice);
+    pub(crate) fn draw(dice: &mut Dice, minutes: u32, scope: Scope) -> Self {
+        let faults = Faults::draw(dice, scope);
         let wanting = match dice.between(0, 99) {
             0 => dice.between(80, 200),
             1..4 => dice.between(20, 60),
@@ -69,7 +71,10 @@ impl Setup {
         let clients = clients.collect();
         let begin = BEGIN + Duration::from_micros(dice.between(0, 999));
         let calm_from = begin + Duration::from_secs(60) * minutes;
-        let host = host(dice, faults, (wanting + doubles, per_ip), liveness);
+        let mut host = host(dice, faults, (wanting + doubles, per_ip), liveness);
+        if scope == Scope::Links {
+            host.keep_time = KEEP_TIME;
+        }
         // KCP's sync lane knows a user by name, and so cannot tell two sessions of one apart.
         let may_sync = !matches!(host.duplicate, DuplicatePolicy::Allow(_));
         // A crowd says less each, so that a run stays short.

@@ -9,7 +9,7 @@ use moorline_link::{
     Control, LinkEvent, LinkId, LinkStats, Outgoing, Port, Refusal, SendError, Time, Transmit,
     Transport,
 };
-use moorline_sim::{Carrier, Endpoint, Kcp, Oracle, Plan, Promises, run, run_again};
+use moorline_sim::{Carrier, Endpoint, Kcp, Oracle, Plan, Promises, Scope, run, run_again};
 
 /// What is wrong with a host's transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl Transport for Wrapped {
 fn is_found(flaw: Flaw, rule: Oracle) -> bool {
     let mut broken = (0..SEEDS).filter_map(|seed| {
         let carrier = Flawed(flaw);
-        let outcome = run(&carrier, Plan { seed, minutes: 1 }, None);
+        let outcome = run(&carrier, Plan { seed, minutes: 1, scope: Scope::All }, None);
         let is_good = outcome.violation.is_none();
         let again = rule == Oracle::Repetition && is_good;
         let outcome = if again { run_again(&carrier, outcome) } else { outcome };
@@ -260,7 +260,10 @@ fn is_found(flaw: Flaw, rule: Oracle) -> bool {
 #[test]
 fn a_transport_without_a_flaw_is_not() {
     for seed in 0..SEEDS {
-        assert_eq!(run(&Flawed(Flaw::None), Plan { seed, minutes: 1 }, None).violation, None);
+        assert_eq!(
+            run(&Flawed(Flaw::None), Plan { seed, minutes: 1, scope: Scope::All }, None).violation,
+            None
+        );
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whole runs: whatever goes wrong, every oracle holds, and the same seed gives the same run.
 
-use moorline_sim::{Carrier, Fault, Figures, InMemory, Kcp, Native, Outcome, Plan, run, run_again};
+use moorline_sim::{
+    Carrier, Fault, Figures, InMemory, Kcp, Native, Outcome, Plan, Scope, run, run_again,
+};
 
 /// A regression is one more number here: each seed found a fault that was repaired.
 ///
@@ -11,7 +13,7 @@ use moorline_sim::{Carrier, Fault, Figures, InMemory, Kcp, Native, Outcome, Plan
 const FOUND_ONCE: [u64; 7] = [34, 7, 46, 77, 126, 1_190, 1_701];
 
 fn plan(seed: u64) -> Plan {
-    Plan { seed, minutes: 1 }
+    Plan { seed, minutes: 1, scope: Scope::All }
 }
 
 fn figures(carrier: &dyn Carrier, seeds: impl Iterator<Item = u64>) -> Figures {
@@ -33,8 +35,7 @@ fn figures(carrier: &dyn Carrier, seeds: impl Iterator<Item = u64>) -> Figures {
 /// * 1507, 2097: a long state came twice on a new link that carried shorter parts.
 /// * 2392: what followed a handshake went to where its first packet came from, though the client
 ///   had moved meanwhile.
-const FOUND_ONCE_NATIVELY: [u64; 12] =
-    [34, 60, 105, 120, 9, 77, 16, 124, 146, 1_507, 2_097, 2_392];
+const FOUND_ONCE_NATIVELY: [u64; 12] = [34, 60, 105, 120, 9, 77, 16, 124, 146, 1_507, 2_097, 2_392];
 
 #[test]
 fn over_the_native_protocol() {

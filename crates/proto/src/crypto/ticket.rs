@@ -7,7 +7,7 @@ use super::Verdict;
 use super::hash::{Purpose, Secret, code, derive, is_equal};
 use super::host_key::{private_key, public_key};
 use super::noise::LinkSecrets;
-use crate::wire::{HelloId, KEY_LEN, MAC_LEN, ResumeRequest, TicketId};
+use crate::wire::{Claim, HelloId, KEY_LEN, MAC_LEN, TicketId};
 
 /// The right to go on with the lanes of one link, once.
 #[derive(Clone, Debug)]
@@ -36,20 +36,16 @@ impl Ticket {
         self.epoch
     }
 
-    /// A proof for a hello of which `ephemeral` are the random bytes.
-    pub fn prove(&self, hello: HelloId, ephemeral: &Secret) -> [u8; MAC_LEN] {
-        self.code(hello, &public_key(&private_key(ephemeral)))
+    /// A claim for a hello of which `ephemeral` are the random bytes.
+    pub fn claim(&self, hello: HelloId, ephemeral: &Secret) -> Claim {
+        let proof = self.code(hello, &public_key(&private_key(ephemeral)));
+        Claim { ticket: self.id, epoch: self.epoch, proof }
     }
 
-    /// Whether a request is this ticket's, for the hello in which the client has this key.
-    pub fn check(
-        &self,
-        hello: HelloId,
-        ephemeral: &[u8; KEY_LEN],
-        request: &ResumeRequest,
-    ) -> Verdict {
-        let is_proven = is_equal(&self.code(hello, ephemeral), &request.proof);
-        if is_proven && request.ticket == self.id && request.epoch == self.epoch {
+    /// Whether a claim is this ticket's, for the hello in which the client has this key.
+    pub fn check(&self, hello: HelloId, ephemeral: &[u8; KEY_LEN], claim: &Claim) -> Verdict {
+        let is_proven = is_equal(&self.code(hello, ephemeral), &claim.proof);
+        if is_proven && claim.ticket == self.id && claim.epoch == self.epoch {
             Verdict::Valid
         } else {
             Verdict::Invalid
@@ -64,7 +60,6 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Positions;
 
     fn secrets(byte: u8) -> LinkSecrets {
         let secret = |one| Secret::new([byte ^ one; Secret::LEN]);
@@ -81,16 +76,14 @@ mod tests {
         let ticket = Ticket::of(&secrets(9), 5);
         let (hello, ephemeral) = (HelloId([1; 8]), Secret::new([7; 32]));
         let public = public_key(&private_key(&ephemeral));
-        let proof = ticket.prove(hello, &ephemeral);
-        let positions = Positions::default();
-        let request = ResumeRequest { ticket: ticket.id(), epoch: 5, proof, positions };
+        let request = ticket.claim(hello, &ephemeral);
         assert_eq!(ticket.check(hello, &public, &request), Verdict::Valid);
         assert_eq!(ticket.check(HelloId([2; 8]), &public, &request), Verdict::Invalid);
         assert_eq!(ticket.check(hello, &[3; KEY_LEN], &request), Verdict::Invalid);
-        let older = ResumeRequest { epoch: 4, ..request };
+        let older = Claim { epoch: 4, ..request };
         assert_eq!(ticket.check(hello, &public, &older), Verdict::Invalid);
         let thief = Ticket { key: Secret::new([0; 32]), ..ticket.clone() };
-        let forged = ResumeRequest { proof: thief.prove(hello, &ephemeral), ..request };
+        let forged = thief.claim(hello, &ephemeral);
         assert_eq!(ticket.check(hello, &public, &forged), Verdict::Invalid);
         let next = Ticket::of(&secrets(9), 6);
         assert_eq!(next.check(hello, &public, &request), Verdict::Invalid);

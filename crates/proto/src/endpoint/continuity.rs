@@ -6,14 +6,15 @@
 //! waits for a ghost.
 
 use moorline_link::slots::SlotKey;
-use moorline_link::{LinkId, Outgoing, Reason, SendError, Time};
+use moorline_link::{Lane, LinkId, Outgoing, Reason, SendError, Time};
 
+use super::dialing::Wish;
 use super::greeting::Guest;
-use super::links::{Entry, Stage, place_of};
+use super::links::{Entry, Stage};
 use super::{Endpoint, Side};
 use crate::crypto::{Ticket, Verdict};
 use crate::lanes::{Lanes, Push};
-use crate::wire::{Positions, ResumeGrant};
+use crate::wire::{Place, Positions, ResumeGrant};
 
 /// What a new link asked to go on with.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Resumption {
     pub(super) from: SlotKey,
     /// How often its lanes went over before.
     pub(super) epoch: u64,
+    /// Client: the ticket before, by which the host may know the lanes.
+    pub(super) before: Option<Ticket>,
     /// Host: what the client has of this side's lanes.
     pub(super) positions: Positions,
     /// Host: what the client takes in all.
@@ -53,6 +56,7 @@ impl Endpoint {
         let Stage::Linked(link) = stage else { return false };
         let lanes = link.into_lanes();
         entry.is_parted = true;
+        entry.began_at = now;
         self.kept_bytes += lanes.bytes();
         entry.stage = Stage::Kept(Box::new(lanes));
         let ip = entry.address.ip();
@@ -81,6 +85,18 @@ impl Endpoint {
                 self.counts.kept_evicted += 1;
                 self.forget(oldest);
             }
+        }
+    }
+
+    /// A timer of a kept link fired, which may be one that was set before.
+    pub(super) fn expire_kept(&mut self, now: Time, key: SlotKey) {
+        let (Side::Host(_), Some(entry)) = (&self.side, self.links.get(key)) else { return };
+        let until = entry.began_at + self.config.keep_time;
+        if now >= until {
+            self.counts.kept_expired += 1;
+            self.forget(key);
+        } else {
+            self.wheel.set(now, key.index, until);
         }
     }
 
@@ -125,16 +141,20 @@ impl Endpoint {
     pub(super) fn resumption_of(&self, guest: &Guest) -> Option<Resumption> {
         let Side::Host(host) = &self.side else { return None };
         let request = guest.params.resume.as_ref()?;
-        let from = host.tickets.get(&request.ticket).copied()?;
-        let ticket = self.links.get(from)?.ticket.as_ref()?;
-        let is_proven = ticket.check(guest.id, &guest.ephemeral, request) == Verdict::Valid;
-        let limit = guest.params.limits.data_max;
-        let (epoch, positions) = (request.epoch, request.positions);
-        (is_proven && self.lanes_of(from).is_some()).then_some(Resumption {
-            from,
-            epoch,
-            positions,
-            limit,
+        let (positions, limit) = (request.positions, guest.params.limits.data_max);
+        let mut claims = [Some(request.claim), request.before].into_iter().flatten();
+        claims.find_map(|claim| {
+            let from = host.tickets.get(&claim.ticket).copied()?;
+            let ticket = self.links.get(from)?.ticket.as_ref()?;
+            let is_proven = ticket.check(guest.id, &guest.ephemeral, &claim) == Verdict::Valid;
+            let epoch = claim.epoch;
+            (is_proven && self.lanes_of(from).is_some()).then_some(Resumption {
+                from,
+                epoch,
+                before: None,
+                positions,
+                limit,
+            })
         })
     }
 
@@ -181,9 +201,35 @@ impl Endpoint {
     }
 
     /// Client: what it asks a host for, to go on with a kept link.
-    pub(super) fn request(&self, from: SlotKey) -> Option<(Ticket, Positions, u64)> {
+    pub(super) fn wish(&self, from: SlotKey) -> Option<Wish> {
         let (positions, limit) = self.lanes_of(from).filter(|_| self.is_kept(from))?;
-        let ticket = self.links.get(from)?.ticket.as_deref()?.clone();
-        Some((ticket, positions, limit))
+        let entry = self.links.get(from)?;
+        let ticket = entry.ticket.as_deref()?.clone();
+        let before = entry.ticket_before.as_deref().cloned();
+        Some(Wish { ticket, before, positions, limit })
+    }
+
+    /// Client: the lanes that a host goes on with, and the ticket by which it knew them until now.
+    pub(super) fn take_granted(
+        &mut self,
+        asked: &Resumption,
+        grant: &ResumeGrant,
+    ) -> Option<(Lanes, Ticket)> {
+        let is_of = |epoch: u64| grant.epoch == epoch.saturating_add(1);
+        let latest = self.links.get(asked.from)?.ticket.as_deref().cloned();
+        let known = latest.filter(|_| is_of(asked.epoch));
+        let known = known.or_else(|| asked.before.clone().filter(|it| is_of(it.epoch())))?;
+        Some((self.take_lanes(asked.from)?, known))
+    }
+}
+
+/// Where a message travels.
+pub(super) fn place_of(message: &Outgoing<'_>) -> Place {
+    match message.lane {
+        // Messages of one key keep their order; those of others need not wait for them.
+        Lane::ReliableOrdered => Place::Ordered((message.key % u64::from(Place::CHANNELS)) as u8),
+        Lane::ReliableUnordered => Place::Unordered,
+        Lane::Latest => Place::Latest(message.key),
+        Lane::Unreliable => Place::Unreliable,
     }
 }

@@ -39,6 +39,18 @@ pub(super) struct Dialing {
     listed_at: Option<Time>,
 }
 
+/// What a client would go on with.
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// Of the latest link.
+    pub(super) ticket: Ticket,
+    /// Of the one before, which is the one that a host knows that never heard of the latest.
+    pub(super) before: Option<Ticket>,
+    /// What this side has of the host's lanes, and takes of them in all.
+    pub(super) positions: Positions,
+    pub(super) limit: u64,
+}
+
 /// What a host answered.
 #[derive(Debug)]
 pub(super) enum Answered {
@@ -56,7 +68,7 @@ impl Dialing {
         config: &EndpointConfig,
         host: &HostPublicKey,
         entropy: &mut Entropy,
-        resume: Option<&(Ticket, Positions, u64)>,
+        resume: Option<&Wish>,
     ) -> Result<Self, HandshakeError> {
         let id = HelloId(entropy.bytes());
         let suite = config.suite;
@@ -71,13 +83,12 @@ impl Dialing {
             limits: limits(config),
             resume: None,
         };
-        if let Some((ticket, positions, limit)) = resume {
-            params.limits.data_max = *limit;
+        if let Some(wish) = resume {
+            params.limits.data_max = wish.limit;
             params.resume = Some(ResumeRequest {
-                ticket: ticket.id(),
-                epoch: ticket.epoch(),
-                proof: ticket.prove(id, &ephemeral),
-                positions: *positions,
+                claim: wish.ticket.claim(id, &ephemeral),
+                before: wish.before.as_ref().map(|before| before.claim(id, &ephemeral)),
+                positions: wish.positions,
             });
         }
         let (mut payload, mut prologue, mut noise) = (Vec::new(), Vec::new(), Vec::new());

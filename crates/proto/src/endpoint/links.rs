@@ -6,18 +6,18 @@ use std::time::Duration;
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, SendError, Time,
+    Control, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, SendError, Time,
 };
 
-use super::continuity::Resumption;
-use super::dialing::{Answered, Dialing, limits};
+use super::continuity::{Resumption, place_of};
+use super::dialing::{Answered, Dialing, Wish, limits};
 use super::greeting::{self, Guest};
 use super::{Endpoint, Side};
 use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
 use crate::lanes::{Lanes, Push};
 use crate::link::{Drop, Link, Setup, Sink};
 use crate::wire::{
-    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice, Place,
+    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice,
     RESET_TOKEN_LEN, ShortHeader, Suite,
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
     /// What another link needs to go on with this one's lanes.
     pub(super) ticket: Option<Box<Ticket>>,
+    /// Client: the one before, as long as nothing was heard of the host on this link.
+    pub(super) ticket_before: Option<Box<Ticket>>,
     /// What this one goes on with, until it does.
     pub(super) resumes: Option<Box<Resumption>>,
     /// Client: what a datagram ends with that says the host lost the link.
@@ -40,7 +42,7 @@ pub(super) struct Entry {
     /// Whether nobody above the seam knows it any more.
     pub(super) is_parted: bool,
     is_ready: bool,
-    began_at: Time,
+    pub(super) began_at: Time,
 }
 
 /// Where a link is in its life.
@@ -64,6 +66,7 @@ impl Entry {
             address,
             stage,
             ticket: None,
+            ticket_before: None,
             resumes: None,
             reset_token: None,
             hello: None,
@@ -105,17 +108,18 @@ impl Endpoint {
         address: SocketAddr,
         from: Option<SlotKey>,
     ) -> Result<SlotKey, DialError> {
-        let request = from.and_then(|from| Some((from, self.request(from)?)));
+        let wish = from.and_then(|from| Some((from, self.wish(from)?)));
         let Side::Client(client) = &mut self.side else { return Err(DialError::HostOnly) };
         if self.links.len() >= self.config.links_max {
             return Err(DialError::Full);
         }
-        let asked = request.as_ref().map(|(_, asked)| asked);
+        let asked = wish.as_ref().map(|(_, asked)| asked);
         let dialing = Dialing::new(now, &self.config, &client.host, &mut self.entropy, asked)
             .map_err(|_| DialError::HostOnly)?;
         let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
-        entry.resumes = request.map(|(from, (ticket, positions, limit))| {
-            Box::new(Resumption { from, epoch: ticket.epoch(), positions, limit })
+        entry.resumes = wish.map(|(from, wish)| {
+            let (epoch, Wish { before, positions, limit, .. }) = (wish.ticket.epoch(), wish);
+            Box::new(Resumption { from, epoch, before, positions, limit })
         });
         let key = self.links.insert_with(|_| entry);
         client.links.push(key);
@@ -305,13 +309,14 @@ impl Endpoint {
         let keys = PacketKeys::client(params.suite, secrets);
         let mut link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
         let asked = self.links.get_mut(key).and_then(|entry| entry.resumes.take());
-        let mut resumes = None;
+        let (mut resumes, mut ticket_before) = (None, None);
         if let Some(asked) = asked {
-            match params.resumed.filter(|grant| grant.epoch == asked.epoch + 1) {
+            match &params.resumed {
                 Some(grant) => {
-                    if let Some(lanes) = self.take_lanes(asked.from) {
+                    if let Some((lanes, known)) = self.take_granted(&asked, grant) {
                         link.adopt(lanes, &grant.positions, params.limits.data_max);
                         resumes = Some(LinkId(asked.from));
+                        ticket_before = Some(Box::new(known));
                     }
                 }
                 None => self.release_kept(asked.from),
@@ -324,6 +329,7 @@ impl Endpoint {
         if let Some(entry) = self.links.get_mut(key) {
             let epoch = params.resumed.map_or(0, |grant| grant.epoch);
             entry.ticket = Some(Box::new(Ticket::of(secrets, epoch)));
+            entry.ticket_before = ticket_before;
             entry.stage = Stage::Linked(Box::new(link));
             entry.reset_token = Some(params.reset_token);
         }
@@ -400,6 +406,7 @@ impl Endpoint {
     /// A packet of the client opened: it has the keys, so the answer need not be repeated.
     fn confirm(&mut self, key: SlotKey, address: SocketAddr) {
         let Some(entry) = self.links.get_mut(key) else { return };
+        entry.ticket_before = None;
         if matches!(entry.stage, Stage::Answered(_)) {
             let placeholder = Stage::Asked(None);
             if let Stage::Answered(answered) = std::mem::replace(&mut entry.stage, placeholder) {
@@ -442,8 +449,7 @@ impl Endpoint {
             return;
         }
         if self.is_kept(key) {
-            self.counts.kept_expired += 1;
-            self.forget(key);
+            self.expire_kept(now, key);
             return;
         }
         let Some(entry) = self.links.get_mut(key) else { return };
@@ -500,9 +506,13 @@ impl Endpoint {
                     return None;
                 }
             },
-            Stage::Asked(_) | Stage::Answered(_) | Stage::Kept(_) => {
+            Stage::Asked(_) | Stage::Answered(_) => {
                 Some(entry.began_at + self.config.half_open_time)
             }
+            Stage::Kept(_) => match &self.side {
+                Side::Host(_) => Some(entry.began_at + self.config.keep_time),
+                Side::Client(_) => None,
+            },
         };
         entry.is_ready = false;
         match next {
@@ -542,16 +552,5 @@ impl Endpoint {
     fn living_link(&mut self, key: SlotKey) -> Result<&mut Link, SendError> {
         let entry = self.links.get_mut(key).filter(|entry| !entry.is_parted);
         entry.and_then(Entry::link_mut).ok_or(SendError::NotUp)
-    }
-}
-
-/// Where a message travels.
-pub(super) fn place_of(message: &Outgoing<'_>) -> Place {
-    match message.lane {
-        // Messages of one key keep their order; those of others need not wait for them.
-        Lane::ReliableOrdered => Place::Ordered((message.key % u64::from(Place::CHANNELS)) as u8),
-        Lane::ReliableUnordered => Place::Unordered,
-        Lane::Latest => Place::Latest(message.key),
-        Lane::Unreliable => Place::Unreliable,
     }
 }

@@ -64,7 +64,8 @@ const DATA_MAX: u64 = 8;
 const VERSION_MAX: u64 = 9;
 const EPOCH: u64 = 10;
 const POSITIONS: u64 = 11;
-const TICKET: u64 = 12;
+const CLAIM: u64 = 12;
+const CLAIM_BEFORE: u64 = 13;
 
 /// The most parameters of one side, unknown ones included.
 const PARAMETERS_LEN_MAX: usize = 32;
@@ -118,15 +119,24 @@ impl Positions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(pub [u8; 16]);
 
-/// What a client says to go on with the lanes of an earlier link.
+/// That a client has a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResumeRequest {
+pub struct Claim {
     /// Of the earlier link.
     pub ticket: TicketId,
     /// How often the lanes went over to another link before.
     pub epoch: u64,
     /// That it has the earlier link's secret, for this hello alone.
     pub proof: [u8; MAC_LEN],
+}
+
+/// What a client says to go on with the lanes of an earlier link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeRequest {
+    /// Of the latest link.
+    pub claim: Claim,
+    /// Of the one before, if the host was never heard on the latest, and so may not know of it.
+    pub before: Option<Claim>,
     /// What it has of the host's lanes.
     pub positions: Positions,
 }
@@ -168,10 +178,9 @@ impl ClientParams {
             application: u64::from_be_bytes(application),
             version_max: u32::from_be_bytes(version_max),
             limits: read.limits.limits()?,
-            resume: read.ticket.map(|(ticket, proof)| ResumeRequest {
-                ticket,
-                proof,
-                epoch: read.epoch.unwrap_or(0),
+            resume: read.claim.map(|claim| ResumeRequest {
+                claim,
+                before: read.before,
                 positions: read.positions.unwrap_or_default(),
             }),
         })
@@ -183,8 +192,11 @@ impl ClientParams {
         self.limits.emit(out);
         put_parameter(out, VERSION_MAX, &self.version_max.to_be_bytes());
         if let Some(resume) = &self.resume {
-            put_continuity(out, resume.epoch, &resume.positions);
-            put_parameter(out, TICKET, &[resume.ticket.0, resume.proof].concat());
+            put_positions(out, &resume.positions);
+            put_parameter(out, CLAIM, &resume.claim.bytes());
+            if let Some(before) = &resume.before {
+                put_parameter(out, CLAIM_BEFORE, &before.bytes());
+            }
         }
     }
 }
@@ -222,7 +234,10 @@ impl HostParams {
         put_parameter(out, RESET_TOKEN, &self.reset_token);
         self.limits.emit(out);
         if let Some(resumed) = &self.resumed {
-            put_continuity(out, resumed.epoch, &resumed.positions);
+            let mut value = Vec::new();
+            put_varint(&mut value, resumed.epoch);
+            put_parameter(out, EPOCH, &value);
+            put_positions(out, &resumed.positions);
         }
     }
 }
@@ -283,7 +298,8 @@ struct Parameters<'a> {
     limits: ReadLimits,
     epoch: Option<u64>,
     positions: Option<Positions>,
-    ticket: Option<(TicketId, [u8; MAC_LEN])>,
+    claim: Option<Claim>,
+    before: Option<Claim>,
 }
 
 #[derive(Default)]
@@ -330,7 +346,8 @@ impl<'a> Parameters<'a> {
                 self.positions = Some(Positions::parse(value)?);
                 return Ok(());
             }
-            TICKET => self.ticket = Some((TicketId(*value.array()?), *value.array()?)),
+            CLAIM => self.claim = Some(Claim::parse(&mut value)?),
+            CLAIM_BEFORE => self.before = Some(Claim::parse(&mut value)?),
             _ => return Ok(()),
         }
         if value.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
@@ -367,11 +384,21 @@ impl Limits {
     }
 }
 
-fn put_continuity(out: &mut Vec<u8>, epoch: u64, positions: &Positions) {
+impl Claim {
+    fn parse(value: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (ticket, proof) = (TicketId(*value.array()?), *value.array()?);
+        Ok(Self { ticket, proof, epoch: value.varint()? })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = [self.ticket.0, self.proof].concat();
+        put_varint(&mut bytes, self.epoch);
+        bytes
+    }
+}
+
+fn put_positions(out: &mut Vec<u8>, positions: &Positions) {
     let mut value = Vec::new();
-    put_varint(&mut value, epoch);
-    put_parameter(out, EPOCH, &value);
-    value.clear();
     positions.emit(&mut value);
     put_parameter(out, POSITIONS, &value);
 }

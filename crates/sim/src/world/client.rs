@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use moorline_link::time::earliest;
-use moorline_link::{Lane, Outgoing, Port, Time, Transport};
+use moorline_link::{Lane, Outgoing, Port, Reason, Time, Transport};
 use moorline_proto::wire::Direction;
 use moorline_session::{Dialer, DialerConfig, DialerEvent, Event, EventKind, Side, State};
 
@@ -45,6 +45,8 @@ pub(crate) struct ClientSide<'a> {
     retry_at: Option<Time>,
     pub(crate) epoch: Option<EpochId>,
     since: Option<Time>,
+    /// When the link of its session was lost.
+    lost_at: Option<Time>,
     path: Path,
     dice: Dice,
 }
@@ -78,6 +80,7 @@ impl<'a> ClientSide<'a> {
             retry_at: None,
             epoch: None,
             since: None,
+            lost_at: None,
             path: Path::default(),
             dice: Dice::new(endpoint.seed),
             endpoint,
@@ -217,6 +220,12 @@ impl<'a> ClientSide<'a> {
         under(Oracle::Path, self.path.walk(event))?;
         if event.from == State::LoggedIn && event.to != State::LoggedIn {
             self.pause(now, record);
+            let was_told = matches!(event.reason, Some(Reason::Refused(_)));
+            if event.to != State::Disconnected && !was_told {
+                let heard_at = self.process.as_ref().map_or(now, |it| it.session().heard_at());
+                record.detected_after.push(event.at.since(heard_at));
+                self.lost_at = Some(event.at);
+            }
             if !self.carrier.promises().continues {
                 self.end_epoch(now, record);
             }
@@ -234,8 +243,14 @@ impl<'a> ClientSide<'a> {
                 under(Oracle::Delivery, holds(goes_on, what))?;
                 self.go_on(now);
                 record.resumes += 1;
+                let lost_at = self.lost_at.take();
+                record.resumed_after.extend(lost_at.map(|at| event.at.since(at)));
             }
-            EventKind::ContinuityLost | EventKind::Disconnected => self.end_epoch(now, record),
+            EventKind::ContinuityLost => {
+                self.end_epoch(now, record);
+                record.lapses += 1;
+            }
+            EventKind::Disconnected => self.end_epoch(now, record),
             _ => {}
         }
         Ok(())
