@@ -83,7 +83,8 @@ Exit code 0: every bot ended LoggedIn, and no reliable message was lost, duplica
 The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`, `duplicated`,
 `out_of_order`, `corrupted`} of the reliable lane, `sync` (the same of the latest lane, where losing
 is allowed), `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane,
-`sync_latency_ms` on the latest, `refused_sends`, `reconnects` and `seconds`.";
+`sync_latency_ms` on the latest, `refused_sends`, `reconnects`, `resumes`, `gaps`, `resume_ms` {`p50`,
+`p99`, `max`}, without a link until resumed, and `seconds`.";
 
 const RELAY_HELP: &str = "\
 Clients connect to the relay as if it were the host; each is one address to the host, and all share
@@ -245,6 +246,9 @@ pub(crate) struct Bots {
     #[arg(long, value_name = "S", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,
+    /// Cut some of them off, and then others, for longer than a silence is borne
+    #[arg(long)]
+    pub(crate) chaos: bool,
     /// What the bots' names begin with.
     #[arg(long, default_value = "bot-")]
     pub(crate) prefix: String,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use moorline::{
     Carrier, Client, ClientConfig, ClientEvent, EventKind, Identity, Message, StartError, State,
 };
+use moorline_link::rng::Rng;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -16,6 +18,7 @@ use crate::echo::{self, Echo, Sync};
 use crate::interrupt::Interrupt;
 use crate::load::{Account, Latencies, Percentiles, Stream};
 use crate::output;
+use crate::relay::{Outage, Relay, Route, Shaping};
 
 /// How often every bot looks at its socket.
 const ROUND: Duration = Duration::from_millis(4);
@@ -30,11 +33,21 @@ const SETTLE_TIME: Duration = Duration::from_millis(300);
 /// A new bot starts this long after the one before it, so that a thousand do not log in at once.
 const STAGGER: Duration = Duration::from_millis(1);
 
+/// Under `--chaos`, how often other clients are cut off, and how many of a thousand. Longer than a
+/// silence is borne.
+const OUTAGE_TIME: Duration = Duration::from_secs(8);
+const OUTAGE_PERMILLE: u64 = 300;
+
+/// How long the last answers may take then: a loss has to be noticed first.
+const CHAOS_DRAIN_TIME: Duration = Duration::from_secs(30);
+
 struct Bot {
     client: Client,
     reliable: Stream,
     sync: Stream,
     next_send: Instant,
+    /// When its link was lost.
+    lost_at: Option<Instant>,
 }
 
 /// The result, as `--json` writes it. Names are kept stable.
@@ -47,6 +60,9 @@ struct Figures {
     sync_latency_ms: Percentiles,
     refused_sends: u64,
     reconnects: u64,
+    resumes: u64,
+    gaps: u64,
+    resume_ms: Percentiles,
     seconds: f64,
 }
 
@@ -56,6 +72,10 @@ struct Tally {
     sync_latencies: Latencies,
     refused_sends: u64,
     reconnects: u64,
+    /// How often a session went on without a login, and how often it could not.
+    resumes: u64,
+    gaps: u64,
+    resume_times: Latencies,
     payload: Vec<u8>,
 }
 
@@ -72,13 +92,21 @@ pub(crate) fn run(args: &Bots) -> Outcome {
     }
     let interrupt = Interrupt::listen(None)?;
     let mut tally = Tally::default();
-    let mut bots = log_in(args, &carrier, &mut tally, &interrupt)?;
+    let chaos = if args.chaos { Some(Chaos::start(args)?) } else { None };
+    let way_in = chaos.as_ref().map_or(args.host, |chaos| chaos.relay.address);
+    let mut bots = log_in((args, way_in), &carrier, &mut tally, &interrupt)?;
     let started = Instant::now();
-    send_for(args, &mut bots, &mut tally, &interrupt);
+    let chaos = send_for(args, (&mut bots, chaos), &mut tally, &interrupt);
     let seconds = started.elapsed().as_secs_f64();
-    drain(&mut bots, &mut tally);
+    if let Some(chaos) = &chaos {
+        chaos.relay.set_outage(None);
+    }
+    drain(&mut bots, &mut tally, if args.chaos { CHAOS_DRAIN_TIME } else { DRAIN_TIME });
     let figures = figures(&bots, tally, seconds);
     log_out(&mut bots);
+    if let Some(chaos) = chaos {
+        chaos.relay.stop()?.lines().iter().for_each(output::line);
+    }
     if let Some(path) = &args.json {
         output::json_file(path, &figures)?;
     }
@@ -93,7 +121,7 @@ pub(crate) fn run(args: &Bots) -> Outcome {
 
 /// Starts the bots one after the other, and waits until all are logged in or the time is over.
 fn log_in(
-    args: &Bots,
+    (args, way_in): (&Bots, SocketAddr),
     carrier: &Carrier,
     tally: &mut Tally,
     interrupt: &Interrupt,
@@ -105,7 +133,7 @@ fn log_in(
     while Instant::now() < end && !interrupt.is_set() {
         let round = Instant::now();
         while bots.len() < args.count as usize && next_start <= round {
-            bots.push(start(args, carrier, bots.len() as u32)?);
+            bots.push(start((args, way_in), carrier, bots.len() as u32)?);
             next_start += STAGGER;
         }
         bots.iter_mut().for_each(|bot| bot.receive(tally));
@@ -141,19 +169,59 @@ fn trouble(bots: &[Bot]) -> Option<String> {
     waiting.find_map(|bot| bot.client.session().failure()).map(ToString::to_string)
 }
 
-fn start(args: &Bots, carrier: &Carrier, number: u32) -> Result<Bot, StartError> {
+fn start(
+    (args, way_in): (&Bots, SocketAddr),
+    carrier: &Carrier,
+    number: u32,
+) -> Result<Bot, StartError> {
     let config = ClientConfig::new(args.name(number), carrier.clone());
     let config = config.with_delivery(echo::delivery());
     let (size, id) = (args.size as usize, u64::from(number) * 2);
     Ok(Bot {
-        client: Client::connect(args.host, config)?,
+        client: Client::connect(way_in, config)?,
         reliable: Stream::new(id, size),
         sync: Stream::new(id + 1, size),
         next_send: Instant::now(),
+        lost_at: None,
     })
 }
 
-fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interrupt) {
+/// A relay of the bots' own, which cuts some of them off, and then others.
+struct Chaos {
+    relay: Relay,
+    rng: Rng,
+    next_at: Instant,
+}
+
+impl Chaos {
+    fn start(args: &Bots) -> Result<Self, Box<dyn Error>> {
+        let any: IpAddr = match args.host {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        // Who comes back does so from a new port, and old ones are forgotten after a minute.
+        let clients_max = args.count as usize * 16;
+        let route = Route { listen: SocketAddr::new(any, 0), to: args.host, clients_max };
+        let relay = Relay::start(route, &Shaping::default())?;
+        output::line(format!("through a relay on {}", relay.address));
+        Ok(Self { relay, rng: Rng::new(1), next_at: Instant::now() + OUTAGE_TIME })
+    }
+
+    fn disturb(&mut self, now: Instant) {
+        if now >= self.next_at {
+            self.next_at = now + OUTAGE_TIME;
+            let (permille, seed) = (OUTAGE_PERMILLE, self.rng.next_u64());
+            self.relay.set_outage(Some(Outage { permille, seed }));
+        }
+    }
+}
+
+fn send_for(
+    args: &Bots,
+    (bots, mut chaos): (&mut [Bot], Option<Chaos>),
+    tally: &mut Tally,
+    interrupt: &Interrupt,
+) -> Option<Chaos> {
     let period = Duration::from_secs(1) / args.rate;
     let started = Instant::now();
     // Spread over a period, or every bot's message comes in the same instant.
@@ -164,6 +232,9 @@ fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interr
     let mut told = started;
     while Instant::now() < end && !interrupt.is_set() {
         let round = Instant::now();
+        if let Some(chaos) = &mut chaos {
+            chaos.disturb(round);
+        }
         for bot in bots.iter_mut() {
             bot.receive(tally);
             // Bounded: a bot that is late catches up by at most one second's messages.
@@ -183,14 +254,15 @@ fn send_for(args: &Bots, bots: &mut [Bot], tally: &mut Tally, interrupt: &Interr
         }
         std::thread::sleep(ROUND.saturating_sub(round.elapsed()));
     }
+    chaos
 }
 
 /// Waits for what is still on its way. A late repeat of something that was received comes in this
 /// time as well.
-fn drain(bots: &mut [Bot], tally: &mut Tally) {
+fn drain(bots: &mut [Bot], tally: &mut Tally, most: Duration) {
     let started = Instant::now();
     let mut told = started;
-    while started.elapsed() < DRAIN_TIME {
+    while started.elapsed() < most {
         bots.iter_mut().for_each(|bot| bot.receive(tally));
         let is_complete = bots.iter().all(|bot| bot.reliable.is_complete());
         if is_complete && started.elapsed() >= SETTLE_TIME {
@@ -222,8 +294,7 @@ impl Bot {
             let message = match event {
                 ClientEvent::Message(message) => message,
                 ClientEvent::Session(event) => {
-                    let is_retry = event.kind == EventKind::ReconnectStarted;
-                    tally.reconnects += u64::from(is_retry);
+                    self.note(event.kind, event.from, tally);
                     continue;
                 }
                 _ => continue,
@@ -238,6 +309,24 @@ impl Bot {
             {
                 tally.sync_latencies.add(latency);
             }
+        }
+    }
+
+    fn note(&mut self, kind: EventKind, from: State, tally: &mut Tally) {
+        if from == State::LoggedIn
+            && matches!(kind, EventKind::TimedOut | EventKind::ReconnectScheduled)
+        {
+            self.lost_at = Some(Instant::now());
+        }
+        match kind {
+            EventKind::ReconnectStarted => tally.reconnects += 1,
+            EventKind::Resumed => {
+                tally.resumes += 1;
+                let lost_at = self.lost_at.take();
+                lost_at.into_iter().for_each(|at| tally.resume_times.add(at.elapsed()));
+            }
+            EventKind::ContinuityLost => tally.gaps += 1,
+            _ => {}
         }
     }
 
@@ -282,6 +371,9 @@ fn figures(bots: &[Bot], mut tally: Tally, seconds: f64) -> Figures {
         sync_latency_ms: tally.sync_latencies.percentiles(),
         refused_sends: tally.refused_sends,
         reconnects: tally.reconnects,
+        resumes: tally.resumes,
+        gaps: tally.gaps,
+        resume_ms: tally.resume_times.percentiles(),
         seconds,
     }
 }
@@ -297,5 +389,13 @@ fn show(figures: &Figures) {
     let Figures { refused_sends: refused, reconnects, .. } = figures;
     if *refused > 0 || *reconnects > 0 {
         output::line(format!("trouble    {refused} sends refused, {reconnects} reconnects"));
+    }
+    let Figures { resumes, gaps, resume_ms, .. } = figures;
+    if *resumes > 0 || *gaps > 0 {
+        let Percentiles { p50, p99, max } = resume_ms;
+        output::line(format!(
+            "continuity {resumes} resumes, {gaps} gaps; without a link p50 {p50:.0} ms, \
+             p99 {p99:.0} ms, max {max:.0} ms"
+        ));
     }
 }

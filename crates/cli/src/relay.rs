@@ -16,7 +16,7 @@ use crate::args;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::output;
-pub(crate) use engine::{Relay, Route};
+pub(crate) use engine::{Outage, Relay, Route};
 use words::Order;
 pub(crate) use words::Shaping;
 

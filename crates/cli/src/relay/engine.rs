@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use moorline::Time;
+use moorline_link::rng::Rng;
 use moorline_sim::network::{Conditions, ConditionsError, Direction, DirectionCounters};
 use moorline_udp::{BufferSizes, Recv, Sent, Sockets, Waker};
 
@@ -67,6 +68,32 @@ struct Path {
     strangers: u64,
     /// Datagrams that arrived, and that the system would not send.
     unsent: u64,
+    /// Which clients are cut off, if some are.
+    outage: Option<Outage>,
+    /// Datagrams of clients that were cut off, and to them.
+    cut_off: u64,
+}
+
+/// Some clients are cut off, both ways: as many in a thousand, and which of them is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) permille: u64,
+    pub(crate) seed: u64,
+}
+
+impl Outage {
+    fn hits(self, client: SocketAddr) -> bool {
+        Rng::new(self.seed ^ u64::from(client.port())).below(1_000) < self.permille
+    }
+}
+
+impl Path {
+    /// Whether what comes from this client, or goes to it, is lost. It is counted.
+    fn swallows(&mut self, client: SocketAddr) -> bool {
+        let is_cut = self.outage.is_some_and(|outage| outage.hits(client));
+        self.cut_off += u64::from(is_cut);
+        is_cut
+    }
 }
 
 impl Shared {
@@ -88,7 +115,15 @@ impl Relay {
         let directions = [Direction::new(up, shaping.seed)?, Direction::new(down, !shaping.seed)?];
         let mut sockets = Sockets::bind(&[listen], BufferSizes::HOST)?;
         let (address, waker) = (sockets.local_addr(LISTENER), sockets.waker()?);
-        let path = Path { directions, clients: 0, refused: 0, strangers: 0, unsent: 0 };
+        let path = Path {
+            directions,
+            clients: 0,
+            refused: 0,
+            strangers: 0,
+            unsent: 0,
+            outage: None,
+            cut_off: 0,
+        };
         let shared = Arc::new(Shared { path: Mutex::new(path), stop: AtomicBool::new(false) });
         let engine = Engine::new(sockets, route);
         let for_thread = Arc::clone(&shared);
@@ -113,6 +148,11 @@ impl Relay {
         changed
             .into_iter()
             .try_for_each(|(direction, conditions)| path.directions[direction].set(conditions))
+    }
+
+    /// Cuts some clients off from now on, or none any more.
+    pub(crate) fn set_outage(&self, outage: Option<Outage>) {
+        self.shared.path().outage = outage;
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -145,6 +185,7 @@ impl Path {
             refused: self.refused,
             strangers: self.strangers,
             unsent: self.unsent,
+            cut_off: self.cut_off,
         }
     }
 }
@@ -157,6 +198,7 @@ pub(crate) struct Status {
     refused: u64,
     strangers: u64,
     unsent: u64,
+    cut_off: u64,
 }
 
 impl Status {
@@ -171,6 +213,7 @@ impl Status {
             (self.refused, "of clients above the limit dropped"),
             (self.strangers, "not from the host dropped"),
             (self.unsent, "could not be sent on"),
+            (self.cut_off, "of clients cut off dropped"),
         ];
         for (count, what) in troubles.into_iter().filter(|(count, _)| *count > 0) {
             // A string takes everything.
@@ -286,11 +329,16 @@ impl Engine {
                             continue;
                         }
                     }
-                    path.directions[UP].send(now, from, &self.buffer[..len]);
+                    if !path.swallows(from) {
+                        path.directions[UP].send(now, from, &self.buffer[..len]);
+                    }
                 } else if from == self.route.to {
                     let client = &mut self.clients[socket - 1];
                     client.used_at = now;
-                    path.directions[DOWN].send(now, client.address, &self.buffer[..len]);
+                    let to = client.address;
+                    if !path.swallows(to) {
+                        path.directions[DOWN].send(now, to, &self.buffer[..len]);
+                    }
                 } else {
                     path.strangers += 1;
                 }
@@ -436,7 +484,15 @@ mod tests {
         let [ann, bob] = [ann, bob].map(|socket| socket.local_addr().expect("bound"));
         let directions = [1, 2].map(|seed| Direction::new(Conditions::default(), seed));
         let directions = directions.map(|direction| direction.expect("possible"));
-        let mut path = Path { directions, clients: 0, refused: 0, strangers: 0, unsent: 0 };
+        let mut path = Path {
+            directions,
+            clients: 0,
+            refused: 0,
+            strangers: 0,
+            unsent: 0,
+            outage: None,
+            cut_off: 0,
+        };
         // As if the relay had been running for two minutes.
         engine.started -= 2 * IDLE;
         engine.client(Time::ZERO, ann).expect("room");

@@ -16,7 +16,7 @@ const MILLIS_MAX: f64 = 60_000.0;
 const QUEUE_BYTES: usize = 64 * 1024;
 
 /// What the relay does to datagrams, each direction on its own.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Conditions, in both directions")]
 pub(crate) struct Shaping {
     /// How long each datagram is under way.

@@ -1,0 +1,63 @@
+//! Processes that are stopped for longer than any silence is borne, and then go on: so do their
+//! sessions, and what was sent meanwhile arrives.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::{Folder, Program};
+use rustix::process::Signal;
+
+/// Longer than the timeout, shorter than a session is kept.
+const SLEEP: Duration = Duration::from_secs(9);
+
+fn pair(folder: &Folder) -> (Program, Program, Program) {
+    let (host, address, key) = Program::serve_native(folder, &[]);
+    let address = address.to_string();
+    let connect = |name: &str| {
+        let args = ["connect", &address, "--host-key", &key, "--name", name, "--no-beats"];
+        let mut user = Program::start(&args);
+        user.wait_for("LoginSucceeded");
+        user
+    };
+    let (ann, bob) = (connect("ann"), connect("bob"));
+    (host, ann, bob)
+}
+
+#[test]
+fn a_client_that_was_stopped_gets_what_was_said_meanwhile() {
+    let folder = Folder::new("stopped-client");
+    let (mut host, mut ann, mut bob) = pair(&folder);
+    ann.signal(Signal::STOP);
+    bob.type_line("are you there?");
+    thread::sleep(SLEEP);
+    host.wait_for("ann LoggedIn -> TimedOut");
+    ann.signal(Signal::CONT);
+    ann.wait_for("Resumed");
+    bob.type_line("good morning");
+    ann.wait_for("bob: good morning");
+    let told = ann.stop().1;
+    assert_eq!(told.matches("LoginSucceeded").count(), 1, "{told}");
+    assert!(!told.contains("ContinuityLost"), "{told}");
+}
+
+#[test]
+fn a_host_that_was_stopped_has_its_sessions_still() {
+    let folder = Folder::new("stopped-host");
+    let (host, mut ann, mut bob) = pair(&folder);
+    host.signal(Signal::STOP);
+    ann.type_line("is it only me?");
+    thread::sleep(SLEEP);
+    host.signal(Signal::CONT);
+    ann.wait_for("Resumed");
+    bob.wait_for("ann: is it only me?");
+    ann.wait_for("ann: is it only me?");
+    for user in [ann, bob] {
+        let told = user.stop().1;
+        assert_eq!(told.matches("LoginSucceeded").count(), 1, "{told}");
+        assert!(!told.contains("ContinuityLost"), "{told}");
+    }
+}
