@@ -83,8 +83,8 @@ Exit code 0: every bot ended LoggedIn, and no reliable message was lost, duplica
 The JSON has `sessions` (state name to count), `messages` {`sent`, `received`, `lost`, `duplicated`,
 `out_of_order`, `corrupted`} of the reliable lane, `sync` (the same of the latest lane, where losing
 is allowed), `latency_ms` {`p50`, `p99`, `max`}, there and back on the reliable lane,
-`sync_latency_ms` on the latest, `refused_sends`, `reconnects`, `resumes`, `gaps`, `resume_ms` {`p50`,
-`p99`, `max`}, without a link until resumed, and `seconds`.";
+`sync_latency_ms` on the latest, `refused_sends`, `reconnects`, `resumes`, `gaps`, `resume_ms`
+{`p50`, `p99`, `max`}, without a link until resumed, and `seconds`.";
 
 const RELAY_HELP: &str = "\
 Clients connect to the relay as if it were the host; each is one address to the host, and all share
