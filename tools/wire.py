@@ -6,7 +6,7 @@ VERSION = 0x4D4C0001
 LANE_CONTROL, LANE_UNORDERED, LANE_LATEST, LANE_UNRELIABLE = 24, 25, 26, 27
 CODES = (
     "", "full", "banned", "wrong version", "invalid login", "bad credentials", "duplicate", "too slow",
-    "stopping", "evicted", "superseded", "violation",
+    "stopping", "evicted", "superseded", "violation", "moved",
 )  # fmt: skip
 
 

@@ -146,6 +146,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true,
         value_parser = seconds)]
     pub(crate) keep: Duration,
+    /// When the host is told to stop, send everyone to this host, which has the same key
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) drain_to: Option<SocketAddr>,
     /// Write the run report into this folder when the host stops.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,

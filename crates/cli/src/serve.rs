@@ -4,11 +4,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use moorline::{
-    DuplicatePolicy, Event, HostConfig, HostPublicKey, KcpConfig, Limits, Listener, Server,
-    ServerConfig, ServerEvent, host_key,
+    DuplicatePolicy, Event, HostConfig, HostPublicKey, KcpConfig, Limits, Listener, Redirect,
+    Refusal, Server, ServerConfig, ServerEvent, host_key,
 };
 use moorline_metrics::{ReportOptions, ReportWriter};
 use serde::Serialize;
@@ -18,6 +18,11 @@ use crate::args::{Duplicate, Serve};
 use crate::echo::{self, Score};
 use crate::interrupt::Interrupt;
 use crate::output;
+
+/// Within which time users come to the host that they are sent to, and for how long late ones are
+/// told of it.
+const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// What one address may have where strangers can reach the host.
 const PER_ADDRESS_MAX: usize = 64;
@@ -41,7 +46,23 @@ pub(crate) fn run(args: &Serve) -> Outcome {
             _ => {}
         }
     }
+    if let Some(to) = args.drain_to {
+        drain(args, &mut server, to);
+    }
     stop(args, &mut server, &score)
+}
+
+/// Sends everyone to another host, and for a while whoever still comes.
+fn drain(args: &Serve, server: &mut Server, to: SocketAddr) {
+    server.drain(Redirect { to, within: DRAIN_SPREAD });
+    let end = Instant::now() + DRAIN_TIME;
+    while Instant::now() < end {
+        match server.poll_until(end) {
+            Some(ServerEvent::Session(event)) => tell(args, &event),
+            Some(ServerEvent::Login(request)) => request.refuse(Refusal::moved(to)),
+            _ => {}
+        }
+    }
 }
 
 /// What the server is told, and the key by which clients know it.

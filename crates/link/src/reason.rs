@@ -1,6 +1,7 @@
 //! Why something was refused, closed or lost: one word a cause, the same on both sides.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub enum RefusalCode {
     Superseded,
     /// The peer broke the protocol, or the application failed over what it sent.
     Violation,
+    /// The host sends its users to another address, which is the text.
+    Moved,
     /// A number of the application's own, or one that this version does not know.
     Other(u16),
 }
@@ -50,6 +53,7 @@ impl RefusalCode {
             Self::Evicted => 9,
             Self::Superseded => 10,
             Self::Violation => 11,
+            Self::Moved => 12,
             Self::Other(number) => number,
         }
     }
@@ -68,6 +72,7 @@ impl RefusalCode {
             9 => Self::Evicted,
             10 => Self::Superseded,
             11 => Self::Violation,
+            12 => Self::Moved,
             other => Self::Other(other),
         }
     }
@@ -91,6 +96,16 @@ impl Refusal {
     /// A refusal for good.
     pub fn new(code: RefusalCode, text: impl Into<Arc<str>>) -> Self {
         Self { code, text: text.into(), retry_after: None }
+    }
+
+    /// The word of a host that sends its users elsewhere.
+    pub fn moved(to: SocketAddr) -> Self {
+        Self::new(RefusalCode::Moved, to.to_string())
+    }
+
+    /// Where the host sends its users, if that is what it says.
+    pub fn moved_to(&self) -> Option<SocketAddr> {
+        if self.code == RefusalCode::Moved { self.text.parse().ok() } else { None }
     }
 
     /// The same refusal, asking the peer to try again after `delay`.

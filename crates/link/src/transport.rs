@@ -286,6 +286,11 @@ pub trait Transport: fmt::Debug {
     /// What it is called in reports.
     fn name(&self) -> &'static str;
 
+    /// Whether a host's words are known to be the host's, so that a client may go where they say.
+    fn is_authentic(&self) -> bool {
+        false
+    }
+
     /// A datagram arrived on `port`. Whatever it holds, this only counts, or changes the link it
     /// belongs to.
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]);
@@ -372,6 +377,9 @@ pub trait Transport: fmt::Debug {
 impl<T: Transport + ?Sized> Transport for Box<T> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+    fn is_authentic(&self) -> bool {
+        (**self).is_authentic()
     }
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         (**self).handle_datagram(now, port, from, datagram);

@@ -82,7 +82,8 @@ pub use moorline_proto::endpoint::{Admission, Admitted, Token};
 pub use moorline_session::{
     ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig,
     HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase,
-    ReconnectMode, ReconnectPolicy, RoundTrip, Session, SessionId, State, Table, Totals, Watch,
+    ReconnectMode, ReconnectPolicy, Redirect, RoundTrip, Session, SessionId, State, Table, Totals,
+    Watch,
 };
 pub use moorline_udp::BufferSizes;
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};

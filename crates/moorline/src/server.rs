@@ -10,8 +10,8 @@ use moorline_metrics::PeerLedger;
 use moorline_proto::crypto::Secret;
 use moorline_proto::{Endpoint, EndpointConfig};
 use moorline_session::{
-    AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Session,
-    SessionId, Table, Watch,
+    AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Redirect,
+    Session, SessionId, Table, Watch,
 };
 use moorline_udp::Sockets;
 
@@ -290,6 +290,14 @@ impl Server {
             // A waker that was used before, as signal handlers do, does not cut this short.
             _ = self.wait(self.clock.at(end));
         }
+    }
+
+    /// Sends every user to another host, and whoever comes from now on; go on polling for as long
+    /// as late ones shall be told. Native clients follow by themselves, each at its own time within
+    /// [`Redirect::within`], and log in there; the other host needs the same key.
+    pub fn drain(&mut self, redirect: Redirect) {
+        self.host.drain(self.clock.now(), redirect);
+        self.flush();
     }
 
     /// What the operating system gave less of than was asked, in words that say what to do.

@@ -324,6 +324,10 @@ impl Transport for Endpoint {
         "native"
     }
 
+    fn is_authentic(&self) -> bool {
+        true
+    }
+
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         self.note_listening(now);
         if port != Port(0) {

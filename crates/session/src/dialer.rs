@@ -10,7 +10,7 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, Delivery, Identity, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason,
+    Control, Delivery, Identity, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason, Refusal,
     SendError, Time, Transmit, Transport,
 };
 
@@ -425,6 +425,7 @@ impl<T: Transport> Dialer<T> {
                 self.events.push_back(DialerEvent::Welcome { payload });
             }
             Control::LoginRefused(refusal) => {
+                self.follow(&refusal);
                 let retry_after = refusal.retry_after;
                 let reason = Reason::Refused(refusal);
                 if self.step(now, Input::LoginFail, Some(reason.clone())).is_err() {
@@ -471,8 +472,22 @@ impl<T: Transport> Dialer<T> {
         }
     }
 
+    /// A host sends its users elsewhere: from now on that is where to go. It is followed only where
+    /// it is known to be the host that says so, and where this client's sockets can reach.
+    fn follow(&mut self, refusal: &Refusal) {
+        if let (Some(to), Some(before)) = (refusal.moved_to(), self.remote)
+            && self.transport.is_authentic()
+            && to.is_ipv4() == before.is_ipv4()
+        {
+            self.remote = Some(to);
+        }
+    }
+
     /// The link is gone already.
     fn on_lost(&mut self, now: Time, reason: Reason) {
+        if let Reason::Refused(refusal) = &reason {
+            self.follow(refusal);
+        }
         let retry_after = match &reason {
             Reason::Refused(refusal) => refusal.retry_after,
             _ => None,

@@ -67,7 +67,7 @@ pub use config_error::ConfigError;
 pub use dialer::{ConnectError, Dialer, DialerConfig, DialerCounters, DialerEvent, Login};
 pub use event::{Event, ObserverId, SessionId, Totals, Watch};
 pub use host::login::{AnswerError, LoggedIn};
-pub use host::{Host, HostCounters, HostEvent, NoSession};
+pub use host::{Host, HostCounters, HostEvent, NoSession, Redirect};
 pub use lifecycle::{EventKind, Input, Misplaced, State};
 pub use liveness::{LivenessPolicy, Phase};
 pub use reconnect::{Jitter, ReconnectMode, ReconnectPolicy};

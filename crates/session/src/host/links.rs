@@ -71,7 +71,8 @@ impl<T: Transport> Host<T> {
 
     /// Who returns to a session that is there needs no room for another.
     fn on_asked(&mut self, now: Time, link: LinkRef, address: SocketAddr, returns: bool) {
-        let refusal = if returns && !self.is_stopped { None } else { self.turn_away(address) };
+        let is_open = !self.is_stopped && self.redirect.is_none();
+        let refusal = if returns && is_open { None } else { self.turn_away(address) };
         let carrier = &mut self.transports[usize::from(link.transport)];
         match refusal {
             Some(refusal) => carrier.refuse(now, link.link, &refusal),
@@ -81,6 +82,9 @@ impl<T: Transport> Host<T> {
 
     /// Whether there is no room for one more from `address`, and what they are told.
     fn turn_away(&mut self, address: SocketAddr) -> Option<Refusal> {
+        if let Some(redirect) = self.redirect {
+            return Some(self.moved(redirect));
+        }
         let limits = &self.config.limits;
         let refusal = if self.is_stopped {
             self.counters.refused_stopping += 1;

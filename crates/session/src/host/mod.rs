@@ -153,6 +153,19 @@ pub struct Host<T> {
     /// The tick that heartbeats are answered with, where the application sets one.
     server_tick: Option<i64>,
     is_stopped: bool,
+    /// Where everyone is sent, if the host drains.
+    redirect: Option<Redirect>,
+    /// Spreads those who are sent elsewhere over time.
+    spread: Rng,
+}
+
+/// Where a host that drains sends its users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Another host, which has the same key where hosts have keys.
+    pub to: SocketAddr,
+    /// They are told to come there at different times within this, or all would at once.
+    pub within: Duration,
 }
 
 impl<T: Transport> Host<T> {
@@ -177,6 +190,8 @@ impl<T: Transport> Host<T> {
             ended: [("", 0); Reason::KINDS_LEN],
             server_tick: None,
             is_stopped: false,
+            redirect: None,
+            spread: Rng::new(seed.rotate_left(32)),
             config,
         })
     }
@@ -317,6 +332,22 @@ impl<T: Transport> Host<T> {
         for id in ids {
             self.remove(now, id, Reason::Stopped);
         }
+    }
+
+    /// Sends everyone to another host, now and whoever comes from now on: their sessions end here,
+    /// and what was sent to them before is still sent. Clients follow where they know that it is
+    /// the host that says so, which is not over KCP.
+    pub fn drain(&mut self, now: Time, redirect: Redirect) {
+        self.redirect = Some(redirect);
+        let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
+        for id in ids {
+            let refusal = self.moved(redirect);
+            self.remove(now, id, Reason::Refused(refusal));
+        }
+    }
+
+    fn moved(&mut self, redirect: Redirect) -> Refusal {
+        Refusal::moved(redirect.to).retry_after(self.spread.up_to(redirect.within))
     }
 
     /// Watches all sessions or one, beside the application's own queue. `None` when there are as

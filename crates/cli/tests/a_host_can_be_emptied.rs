@@ -1,0 +1,40 @@
+//! A host that is told to stop sends its users to another one, and they go there by themselves.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+
+use common::{Folder, Program};
+
+#[test]
+fn users_of_a_host_that_drains_meet_again_at_the_other_one() {
+    let (old_folder, new_folder) = (Folder::new("drain-old"), Folder::new("drain-new"));
+    let (new, to, key) = Program::serve_native(&new_folder, &[]);
+    // Both hosts have one key: a client goes where it is known.
+    for file in ["host.key", "host.key.pub"] {
+        fs::copy(new_folder.file(file), old_folder.file(file)).expect("it is copied");
+    }
+    let (old, from, same) = Program::serve_native(&old_folder, &["--drain-to", &to.to_string()]);
+    assert_eq!(same, key);
+    let from = from.to_string();
+    let connect = |name: &str| {
+        let args = ["connect", &from, "--host-key", &key, "--name", name, "--no-beats"];
+        let mut user = Program::start(&args);
+        user.wait_for("LoginSucceeded");
+        user
+    };
+    let (mut ann, mut bob) = (connect("ann"), connect("bob"));
+    let (code, told) = old.stop();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("Moved, try again in"), "{told}");
+    for user in [&mut ann, &mut bob] {
+        user.wait_for(&format!("{to} (Moved"));
+        user.wait_for_nth(2, "LoginSucceeded");
+    }
+    ann.type_line("here we are");
+    bob.wait_for("ann: here we are");
+    let (_, told) = new.stop();
+    assert_eq!(told.matches("LoginSucceeded").count(), 2, "{told}");
+}
