@@ -244,7 +244,9 @@ impl Link {
         self.outbox.set_part_len(part_len(self.fitted_mtu, self.connection));
         self.outbox.set_limit(limit);
         self.outbox.go_on(positions);
+        // What was told in the handshake may be less than what arrived since made of it.
         self.inbox.on_limit_told(self.inbox.limit_now());
+        self.asked.is_limit = true;
         self.early = None;
         self.asked.is_flush = true;
     }

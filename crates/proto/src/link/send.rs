@@ -47,7 +47,7 @@ pub(super) struct Asked {
     pub(super) is_flush: bool,
     beats: VecDeque<Beat>,
     /// Whether the limit of data was lost on its way.
-    is_limit: bool,
+    pub(super) is_limit: bool,
     /// A probe or copies that are due although nothing else is.
     occasion: Option<Occasion>,
 }

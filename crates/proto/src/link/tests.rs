@@ -502,3 +502,30 @@ fn who_asks_is_told_once_what_the_peer_has() {
     told.dedup();
     assert!(told.len() > 200 && told.is_sorted());
 }
+
+/// What one link took counts on the next one, on both sides: much more than one window crosses.
+#[test]
+fn lanes_go_over_with_their_limits() {
+    let mut first = Pair::new(4, Weather::FAIR);
+    first.run(Duration::from_secs(1));
+    for number in 0..300 {
+        first.push(CLIENT, Place::Ordered(0), &message(number, 1_024)).expect("there is room");
+    }
+    first.run(Duration::from_secs(5));
+    assert_eq!(first.messages(HOST).len(), 300);
+    let told = setup(HOST, Suite::Aes).window;
+    let [client, host] = first.links.map(Link::into_lanes);
+
+    let mut next = Pair::new(5, Weather::FAIR);
+    next.run(Duration::from_secs(1));
+    next.messages(HOST);
+    let (of_client, of_host) = (client.inbox.positions(), host.inbox.positions());
+    next.links[CLIENT].adopt(client, &of_host, told);
+    next.links[HOST].adopt(host, &of_client, told);
+    for number in 300..700 {
+        next.push(CLIENT, Place::Ordered(0), &message(number, 1_024)).expect("there is room");
+    }
+    next.run(Duration::from_secs(10));
+    let came: Vec<u64> = next.messages(HOST).iter().map(|payload| number_of(payload)).collect();
+    assert_eq!(came, (300..700).collect::<Vec<_>>());
+}

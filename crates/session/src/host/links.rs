@@ -276,7 +276,12 @@ impl<T: Transport> Host<T> {
     pub(super) fn release_kept(&mut self, now: Time, id: SessionId) -> bool {
         let kept = self.table.get_mut(id).and_then(|session| session.kept.take());
         if let Some(link) = kept {
-            self.forget_link(link.transport, link.link);
+            // Its place may be another link's by now, if the transport gave it up before.
+            let slots = &mut self.on_link[usize::from(link.transport)];
+            let slot = slots.get_mut(link.link.0.index as usize);
+            if let Some(slot) = slot.filter(|slot| **slot == Some(id)) {
+                *slot = None;
+            }
             self.transports[usize::from(link.transport)].release(now, link.link);
         }
         kept.is_some()
