@@ -106,6 +106,18 @@ class Secrets:
     exporter: bytes
 
 
+class Ticket:
+    """The right to go on with the lanes of a link, once."""
+
+    def __init__(self, secrets: Secrets, epoch: int):
+        self.name = derive(secrets.resume, "ticket name")[:16]
+        self.key, self.epoch = derive(secrets.resume, "ticket key"), epoch
+
+    def proof(self, hello_id: bytes, ephemeral: bytes) -> bytes:
+        said = self.epoch.to_bytes(8, "big") + hello_id + x25519_public(ephemeral)
+        return hmac_sha256(self.key, said)[:16]
+
+
 class Initiator:
     """The client's side."""
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Logs in at a host of `moorline serve`, sends a message, waits for its echo, and closes.
+"""Logs in at a host of `moorline serve`, sends a message, waits for its echo, goes on with the same
+lanes on another link without a login, and closes.
 
     python3 tools/speak.py 127.0.0.1:9000 --host-key mlk1...
 
@@ -27,16 +28,22 @@ class Failed(Exception):
 
 
 class Link:
-    """A link from its first hello on."""
+    """A link from its first hello on; it may go on with the lanes of an earlier one."""
 
-    def __init__(self, address: tuple[str, int], host_key: bytes, suite: int):
+    def __init__(
+        self,
+        address: tuple[str, int],
+        host_key: bytes,
+        suite: int,
+        earlier: tuple[handshake.Ticket, dict[int, int]] | None = None,
+    ):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.connect(address)
         self.socket.settimeout(PAUSE_S)
         self.deadline = time.monotonic() + PATIENCE_S
         self.received: set[int] = set()
-        self._shake_hands(host_key, suite)
+        self._shake_hands(host_key, suite, earlier)
 
     def _exchange(self, datagram: bytes) -> bytes | None:
         """Sends a datagram, and gives what comes before it is time to send it again."""
@@ -49,12 +56,19 @@ class Link:
             time.sleep(PAUSE_S / 10)
             return None
 
-    def _shake_hands(self, host_key: bytes, suite: int) -> None:
+    def _shake_hands(self, host_key: bytes, suite: int, earlier: tuple | None) -> None:
         hello_id, cookie = secrets.token_bytes(8), b""
         prologue = wire.client_hello_prologue(hello_id, suite, 0, b"")
         ephemeral = secrets.token_bytes(32)
         initiator = handshake.Initiator(suite, prologue, host_key, bytes(32), ephemeral)
-        noise = initiator.first(wire.client_params(application=0))
+        params, epoch = wire.client_params(application=0), 0
+        if earlier:
+            ticket, positions = earlier
+            proof = ticket.proof(hello_id, ephemeral)
+            claim, epoch = ticket.name + proof + wire.varint(ticket.epoch), ticket.epoch + 1
+            # The limit grows by what was delivered; a kilobyte is more than that was.
+            params = wire.client_params(0, (1 << 20) + 1024, (positions, claim))
+        noise = initiator.first(params)
         while True:
             covered = wire.client_hello_covered(prologue, cookie, noise)
             hello = covered + handshake.precheck(host_key, covered)
@@ -76,6 +90,10 @@ class Link:
         self.to_host = handshake.Packets(suite, keys.to_host, params[3])
         self.to_client = handshake.Packets(suite, keys.to_client, b"")
         self.reset_token = params[4]
+        self.ticket = handshake.Ticket(keys, epoch)
+        self.host_has = wire.parse_positions(params.get(11, b""))
+        if earlier and params.get(10) != wire.varint(epoch):
+            raise Failed("the host does not go on with the earlier link's lanes")
 
     def send(self, frames: bytes) -> list:
         """Sends frames, and gives those that came before it is time to send them again."""
@@ -101,8 +119,9 @@ class Link:
             for frame in self.send(request):
                 if isinstance(frame, str) and frame.startswith("close"):
                     raise Failed(f"the host closed: {frame}")
-                if isinstance(frame, wire.Message) and frame.lane == lane and frame.kind in wanted:
-                    return frame
+                if isinstance(frame, wire.Message) and (frame.lane, frame.seq) == (lane, seq):
+                    if frame.kind in wanted:
+                        return frame
 
     def close(self) -> None:
         for _ in range(3):
@@ -126,6 +145,12 @@ def converse(args: argparse.Namespace) -> None:
     if echo.payload != text:
         raise Failed(f"{text!r} came back as {echo.payload!r}")
     print(f"{args.message!r} came back")
+    # Of lane 24 the answer to the login came, of lane 0 the echo.
+    link = Link(address, host_key, suite, (link.ticket, {0: 1, wire.LANE_CONTROL: 1}))
+    if link.host_has != {0: 1, wire.LANE_CONTROL: 1}:
+        raise Failed(f"the host has {link.host_has}")
+    echo = link.ask(0, 1, KIND_ECHO, text, (KIND_ECHO,))
+    print(f"another link went on without a login: {echo.payload.decode()!r} came back")
     link.close()
     print("closed")
 

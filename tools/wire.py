@@ -145,16 +145,33 @@ def parse_to_client(datagram: bytes) -> tuple[str, bytes, bytes]:
 # Parameters.
 
 
-def client_params(application: int) -> bytes:
+def client_params(application: int, limit: int = 1 << 20, resume: tuple = ()) -> bytes:
+    """To go on with an earlier link's lanes, `resume` is what this side has of them, and a claim."""
     values = {
         1: application.to_bytes(8, "big"),
         5: varint(1472),
         6: varint(25),
         7: varint(30_000),
-        8: varint(1 << 20),
+        8: varint(limit),
         9: VERSION.to_bytes(4, "big"),
     }
+    if resume:
+        positions, claim = resume
+        lanes = sorted(positions.items())
+        values[11] = b"".join(bytes([lane]) + varint(missing) for lane, missing in lanes)
+        values[12] = claim
     return b"".join(varint(number) + block(value) for number, value in values.items())
+
+
+def parse_positions(value: bytes) -> dict[int, int]:
+    """For each lane on which something came, the least sequence number that is missing."""
+    reader, positions, last = Reader(value), {}, -1
+    while reader.left():
+        lane = reader.uint(1)
+        if not last < lane < 26:
+            raise Malformed("lanes must rise, below 26")
+        positions[lane], last = reader.varint(), lane
+    return positions
 
 
 def parse_params(data: bytes) -> dict[int, bytes]:
