@@ -144,6 +144,7 @@ impl Pair {
             11 => self.damage(usize::from(input.byte()?), input.number()?),
             12..=14 => self.wait(Duration::from_millis(1 << (op >> 4 & 7))),
             _ if op == 0xff => self.close(),
+            _ if op & 0x80 != 0 => self.resume(),
             _ => self.wait(Duration::from_millis(1_000)),
         }
         Some(())
@@ -205,6 +206,14 @@ impl Pair {
         self.ends.iter_mut().for_each(|end| end.handle_timeout(self.now));
     }
 
+    /// The client takes its link for dead and seeks another.
+    fn resume(&mut self) {
+        let (now, link) = (self.now, self.links[0]);
+        if self.ends[0].keep(now, link) {
+            self.ends[0].dial(now, HOST, Some(link)).expect("a client dials");
+        }
+    }
+
     fn close(&mut self) {
         let refusal = Refusal::new(RefusalCode::Stopping, "enough");
         self.ends[1].close(self.now, self.links[1], Some(&refusal));
@@ -219,7 +228,13 @@ impl Pair {
                     LinkEvent::Message { message, .. } => {
                         self.flows[1 - end].deliver(Name::of(&message.payload));
                     }
-                    LinkEvent::Lost { .. } => self.is_over = true,
+                    LinkEvent::Asked { link, .. } => self.ends[end].accept(self.now, link),
+                    LinkEvent::Up { link, resumes: Some(old), .. } => {
+                        assert_eq!(old, self.links[end], "it goes on where it was");
+                        self.links[end] = link;
+                    }
+                    // It is told that something may be lost.
+                    LinkEvent::Up { .. } | LinkEvent::Lost { .. } => self.is_over = true,
                     _ => {}
                 }
             }
