@@ -143,7 +143,9 @@ proptest! {
         let mut positions = Positions::default();
         lanes.into_iter().for_each(|(lane, next)| positions.set(lane, next));
         let claim = Claim { ticket: TicketId(ticket), epoch, proof };
-        let before = (epoch % 2 == 0).then_some(Claim { epoch: epoch / 2, ..claim });
+        let older = Claim { ticket: TicketId(ticket), epoch: epoch / 2, proof };
+        let before =
+            if epoch % 2 == 0 { [Some(claim), Some(older)] } else { [Some(older), None] };
         let request = ResumeRequest { claim, before, positions };
         let (application, version_max, resume) = (1, 2, Some(request));
         let params = ClientParams { application, version_max, limits, resume };

@@ -14,7 +14,7 @@ use super::links::{Entry, Stage};
 use super::{Endpoint, Side};
 use crate::crypto::{Ticket, Verdict};
 use crate::lanes::{Lanes, Push};
-use crate::wire::{Place, Positions, ResumeGrant};
+use crate::wire::{Claim, Place, Positions, ResumeGrant};
 
 /// What a new link asked to go on with.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(super) struct Resumption {
     pub(super) from: SlotKey,
     /// How often its lanes went over before.
     pub(super) epoch: u64,
-    /// Client: the ticket before, by which the host may know the lanes.
-    pub(super) before: Option<Ticket>,
+    /// Client: the tickets before, by which the host may know the lanes.
+    pub(super) before: Vec<Ticket>,
     /// Host: what the client has of this side's lanes.
     pub(super) positions: Positions,
     /// Host: what the client takes in all.
@@ -142,7 +142,7 @@ impl Endpoint {
         let Side::Host(host) = &self.side else { return None };
         let request = guest.params.resume.as_ref()?;
         let (positions, limit) = (request.positions, guest.params.limits.data_max);
-        let mut claims = [Some(request.claim), request.before].into_iter().flatten();
+        let mut claims = std::iter::once(request.claim).chain(request.before.into_iter().flatten());
         claims.find_map(|claim| {
             let from = host.tickets.get(&claim.ticket).copied()?;
             let ticket = self.links.get(from)?.ticket.as_ref()?;
@@ -151,7 +151,7 @@ impl Endpoint {
             (is_proven && self.lanes_of(from).is_some()).then_some(Resumption {
                 from,
                 epoch,
-                before: None,
+                before: Vec::new(),
                 positions,
                 limit,
             })
@@ -205,20 +205,29 @@ impl Endpoint {
         let (positions, limit) = self.lanes_of(from).filter(|_| self.is_kept(from))?;
         let entry = self.links.get(from)?;
         let ticket = entry.ticket.as_deref()?.clone();
-        let before = entry.ticket_before.as_deref().cloned();
+        let before = entry.tickets_before.clone();
         Some(Wish { ticket, before, positions, limit })
     }
 
-    /// Client: the lanes that a host goes on with, and the ticket by which it knew them until now.
+    /// Client: the lanes that a host goes on with, and the tickets by which it may know them still.
+    /// That is the one that the epoch of its answer tells of, and also those after it: a packet
+    /// that was late may have let one of them in meanwhile.
     pub(super) fn take_granted(
         &mut self,
         asked: &Resumption,
         grant: &ResumeGrant,
-    ) -> Option<(Lanes, Ticket)> {
+    ) -> Option<(Lanes, Vec<Ticket>)> {
         let is_of = |epoch: u64| grant.epoch == epoch.saturating_add(1);
-        let latest = self.links.get(asked.from)?.ticket.as_deref().cloned();
-        let known = latest.filter(|_| is_of(asked.epoch));
-        let known = known.or_else(|| asked.before.clone().filter(|it| is_of(it.epoch())))?;
+        let latest = self.links.get(asked.from)?.ticket.as_deref().cloned()?;
+        let mut known = vec![latest];
+        known.extend(asked.before.iter().cloned());
+        // Several may have one epoch.
+        let last = known.iter().rposition(|ticket| is_of(ticket.epoch()))?;
+        known.truncate(last + 1);
+        // The one that the host named is worth most.
+        while known.len() > Claim::BEFORE_MAX {
+            known.remove(known.len() - 2);
+        }
         Some((self.take_lanes(asked.from)?, known))
     }
 }

@@ -44,8 +44,8 @@ pub(super) struct Dialing {
 pub(super) struct Wish {
     /// Of the latest link.
     pub(super) ticket: Ticket,
-    /// Of the one before, which is the one that a host knows that never heard of the latest.
-    pub(super) before: Option<Ticket>,
+    /// Those before, the latest first, of which a host may know one that never heard of the latest.
+    pub(super) before: Vec<Ticket>,
     /// What this side has of the host's lanes, and takes of them in all.
     pub(super) positions: Positions,
     pub(super) limit: u64,
@@ -87,7 +87,9 @@ impl Dialing {
             params.limits.data_max = wish.limit;
             params.resume = Some(ResumeRequest {
                 claim: wish.ticket.claim(id, &ephemeral),
-                before: wish.before.as_ref().map(|before| before.claim(id, &ephemeral)),
+                before: std::array::from_fn(|place| {
+                    wish.before.get(place).map(|before| before.claim(id, &ephemeral))
+                }),
                 positions: wish.positions,
             });
         }

@@ -31,8 +31,9 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
     /// What another link needs to go on with this one's lanes.
     pub(super) ticket: Option<Box<Ticket>>,
-    /// Client: the one before, as long as nothing was heard of the host on this link.
-    pub(super) ticket_before: Option<Box<Ticket>>,
+    /// Client: those before, the latest first, as long as nothing was heard of the host on this
+    /// link.
+    pub(super) tickets_before: Vec<Ticket>,
     /// What this one goes on with, until it does.
     pub(super) resumes: Option<Box<Resumption>>,
     /// Client: what a datagram ends with that says the host lost the link.
@@ -66,7 +67,7 @@ impl Entry {
             address,
             stage,
             ticket: None,
-            ticket_before: None,
+            tickets_before: Vec::new(),
             resumes: None,
             reset_token: None,
             hello: None,
@@ -309,14 +310,14 @@ impl Endpoint {
         let keys = PacketKeys::client(params.suite, secrets);
         let mut link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
         let asked = self.links.get_mut(key).and_then(|entry| entry.resumes.take());
-        let (mut resumes, mut ticket_before) = (None, None);
+        let (mut resumes, mut tickets_before) = (None, Vec::new());
         if let Some(asked) = asked {
             match &params.resumed {
                 Some(grant) => {
                     if let Some((lanes, known)) = self.take_granted(&asked, grant) {
                         link.adopt(lanes, &grant.positions, params.limits.data_max);
                         resumes = Some(LinkId(asked.from));
-                        ticket_before = Some(Box::new(known));
+                        tickets_before = known;
                     }
                 }
                 None => self.release_kept(asked.from),
@@ -329,7 +330,7 @@ impl Endpoint {
         if let Some(entry) = self.links.get_mut(key) {
             let epoch = params.resumed.map_or(0, |grant| grant.epoch);
             entry.ticket = Some(Box::new(Ticket::of(secrets, epoch)));
-            entry.ticket_before = ticket_before;
+            entry.tickets_before = tickets_before;
             entry.stage = Stage::Linked(Box::new(link));
             entry.reset_token = Some(params.reset_token);
         }
@@ -406,7 +407,7 @@ impl Endpoint {
     /// A packet of the client opened: it has the keys, so the answer need not be repeated.
     fn confirm(&mut self, key: SlotKey, address: SocketAddr) {
         let Some(entry) = self.links.get_mut(key) else { return };
-        entry.ticket_before = None;
+        entry.tickets_before = Vec::new();
         if matches!(entry.stage, Stage::Answered(_)) {
             let placeholder = Stage::Asked(None);
             if let Stage::Answered(answered) = std::mem::replace(&mut entry.stage, placeholder) {

@@ -65,7 +65,7 @@ const VERSION_MAX: u64 = 9;
 const EPOCH: u64 = 10;
 const POSITIONS: u64 = 11;
 const CLAIM: u64 = 12;
-const CLAIM_BEFORE: u64 = 13;
+const CLAIMS_BEFORE: u64 = 13;
 
 /// The most parameters of one side, unknown ones included.
 const PARAMETERS_LEN_MAX: usize = 32;
@@ -135,8 +135,9 @@ pub struct Claim {
 pub struct ResumeRequest {
     /// Of the latest link.
     pub claim: Claim,
-    /// Of the one before, if the host was never heard on the latest, and so may not know of it.
-    pub before: Option<Claim>,
+    /// Of those before on which the host was not heard, and of the last on which it was: it may
+    /// know no later one.
+    pub before: [Option<Claim>; Claim::BEFORE_MAX],
     /// What it has of the host's lanes.
     pub positions: Positions,
 }
@@ -194,8 +195,9 @@ impl ClientParams {
         if let Some(resume) = &self.resume {
             put_positions(out, &resume.positions);
             put_parameter(out, CLAIM, &resume.claim.bytes());
-            if let Some(before) = &resume.before {
-                put_parameter(out, CLAIM_BEFORE, &before.bytes());
+            let before: Vec<_> = resume.before.iter().flatten().map(Claim::bytes).collect();
+            if !before.is_empty() {
+                put_parameter(out, CLAIMS_BEFORE, &before.concat());
             }
         }
     }
@@ -299,7 +301,7 @@ struct Parameters<'a> {
     epoch: Option<u64>,
     positions: Option<Positions>,
     claim: Option<Claim>,
-    before: Option<Claim>,
+    before: [Option<Claim>; Claim::BEFORE_MAX],
 }
 
 #[derive(Default)]
@@ -347,7 +349,13 @@ impl<'a> Parameters<'a> {
                 return Ok(());
             }
             CLAIM => self.claim = Some(Claim::parse(&mut value)?),
-            CLAIM_BEFORE => self.before = Some(Claim::parse(&mut value)?),
+            CLAIMS_BEFORE => {
+                for place in &mut self.before {
+                    if !value.is_empty() {
+                        *place = Some(Claim::parse(&mut value)?);
+                    }
+                }
+            }
             _ => return Ok(()),
         }
         if value.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
@@ -385,6 +393,9 @@ impl Limits {
 }
 
 impl Claim {
+    /// How many earlier tickets a client claims by at most.
+    pub const BEFORE_MAX: usize = 2;
+
     fn parse(value: &mut Reader<'_>) -> Result<Self, WireError> {
         let (ticket, proof) = (TicketId(*value.array()?), *value.array()?);
         Ok(Self { ticket, proof, epoch: value.varint()? })
