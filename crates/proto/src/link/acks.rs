@@ -13,6 +13,8 @@ use crate::wire::{AckCompact, AckDelay, AckRanges, Frame};
 const PENDING_MAX: u32 = 8;
 /// No packet that only acknowledges follows another sooner.
 const SPACING_MIN: Duration = Duration::from_millis(2);
+/// While a packet is missing among so many of the latest, nothing is held back: the peer waits.
+const RECENT: u64 = 3;
 /// How many acknowledgements tell of a packet, as any of them may be lost.
 const TOLD_MIN: usize = 4;
 
@@ -68,12 +70,14 @@ impl Acks {
             Asks::Now => self.pending = self.pending.saturating_add(PENDING_MAX),
         }
         let at_once = self.told_at.map_or(now, |at| now.max(at + SPACING_MIN));
-        let due_at = if self.pending >= PENDING_MAX || !is_in_order {
-            at_once
-        } else {
-            now + self.delay_max
-        };
+        let is_urgent = self.pending >= PENDING_MAX || !is_in_order || self.has_recent_gap();
+        let due_at = if is_urgent { at_once } else { now + self.delay_max };
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
+    }
+
+    fn has_recent_gap(&self) -> bool {
+        let latest = self.ranges.front();
+        latest.is_some_and(|range| *range.start() > 0 && range.end() - range.start() < RECENT)
     }
 
     fn insert(&mut self, number: u64) {
@@ -270,13 +274,22 @@ mod tests {
         assert_eq!(acks.due_at(), Some(Time::from_millis(105)), "number 2 is missing");
         acks.on_sent(Time::from_millis(105));
         assert!(!acks.is_pending());
-        acks.on_packet(Time::from_millis(106), 4, Asks::Now);
-        assert_eq!(acks.due_at(), Some(Time::from_millis(107)), "not twice in 2 ms");
+        acks.on_packet(Time::from_millis(106), 4, Asks::Sometime);
+        let spaced = Some(Time::from_millis(107));
+        assert_eq!(acks.due_at(), spaced, "it is missing still, and not twice in 2 ms");
         acks.on_sent(Time::from_millis(107));
-        for number in 5..13 {
-            assert!(!acks.is_due(Time::from_millis(110)));
-            acks.on_packet(Time::from_millis(110), number, Asks::Sometime);
+        acks.on_packet(Time::from_millis(120), 5, Asks::Sometime);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(120)));
+        acks.on_sent(Time::from_millis(120));
+        acks.on_packet(Time::from_millis(130), 6, Asks::Sometime);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(150)), "three after the gap are enough");
+        acks.on_packet(Time::from_millis(131), 7, Asks::Now);
+        assert_eq!(acks.due_at(), Some(Time::from_millis(131)));
+        acks.on_sent(Time::from_millis(131));
+        for number in 8..16 {
+            assert!(!acks.is_due(Time::from_millis(140)));
+            acks.on_packet(Time::from_millis(140), number, Asks::Sometime);
         }
-        assert!(acks.is_due(Time::from_millis(110)), "eight are enough");
+        assert!(acks.is_due(Time::from_millis(140)), "eight are enough");
     }
 }

@@ -13,7 +13,7 @@ use super::micros;
 use super::rtt::{Rtt, WindowedMin};
 
 /// What may be on its way before anything is known, and at the very least, in packets.
-const WINDOW_INITIAL_PACKETS: u64 = 20;
+const WINDOW_INITIAL_PACKETS: u64 = 32;
 const WINDOW_MIN_PACKETS: u64 = 4;
 /// A link that may not send by its window sends a packet this often all the same.
 pub const FLOOR_INTERVAL: Duration = Duration::from_millis(250);

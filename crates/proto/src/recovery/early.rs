@@ -33,6 +33,11 @@ const OUTAGE_ROUNDS: u32 = 8;
 pub const OUTAGE_SPACING_MAX: Duration = Duration::from_millis(250);
 /// Copies of one frame that may be on their way, so that they can be counted.
 const OUTSTANDING_MAX: u8 = 100;
+/// What a path loses, in millionths, before copies may spend more than their budget.
+const LOSS_EXPECTED_PPM: u32 = 80_000;
+/// How much of the budget is added for every part of the packets that is lost above that, in
+/// thousandths.
+const BUDGET_GROWTH_PERMILLE: i64 = 2_800;
 /// An application that flushes more seldom is not waited for.
 const REGULAR_INTERVAL_MAX: Duration = Duration::from_millis(40);
 
@@ -43,7 +48,8 @@ pub enum Repetition {
     Off,
     /// Small frames are sent again before.
     On {
-        /// How many bytes of copies a thousand other bytes pay for.
+        /// How many bytes of copies a thousand other bytes pay for, up to a loss of 8 %. Above it
+        /// more, by a third at 20 %.
         budget_permille: u16,
     },
 }
@@ -52,11 +58,12 @@ impl Repetition {
     /// As many bytes of copies as of all else.
     pub const DEFAULT: Self = Self::On { budget_permille: 1_000 };
 
-    fn budget_permille(self) -> i64 {
-        match self {
-            Self::Off => 0,
-            Self::On { budget_permille } => budget_permille.into(),
-        }
+    /// What other bytes pay for when so many packets are lost.
+    pub(super) fn budget_permille(self, loss_ppm: u32) -> i64 {
+        let Self::On { budget_permille } = self else { return 0 };
+        let excess = i64::from(loss_ppm.saturating_sub(LOSS_EXPECTED_PPM));
+        let grown = 1_000_000 + excess * BUDGET_GROWTH_PERMILLE / 1_000;
+        i64::from(budget_permille) * grown / 1_000_000
     }
 }
 
@@ -303,12 +310,13 @@ impl Early {
         round_at + if self.rounds_unanswered < OUTAGE_ROUNDS { Duration::ZERO } else { spacing }
     }
 
-    /// Tells that a packet left with these frames, `len` bytes long with everything around it.
+    /// Tells that a packet left with these frames, `len` bytes long with everything around it, at
+    /// this patience and while so many packets in a million are lost.
     pub fn on_sent(
         &mut self,
         now: Time,
         (occasion, len): (Occasion, u16),
-        patience: Duration,
+        (patience, loss_ppm): (Duration, u32),
         frames: &[FrameId],
     ) {
         let mut copy_bytes = 0;
@@ -339,10 +347,11 @@ impl Early {
             self.rounds_unanswered = self.rounds_unanswered.saturating_add(1);
             self.round_at = Some(now);
         }
-        self.account(occasion, u64::from(len), copy_bytes);
+        let budget = self.repetition.budget_permille(loss_ppm);
+        self.account(occasion, u64::from(len), copy_bytes, budget);
     }
 
-    fn account(&mut self, occasion: Occasion, len: u64, copy_bytes: u64) {
+    fn account(&mut self, occasion: Occasion, len: u64, copy_bytes: u64, budget_permille: i64) {
         if occasion == Occasion::Tail {
             self.stats.tail_bytes += len;
             return;
@@ -351,7 +360,7 @@ impl Early {
         let base_bytes = len - copy_bytes;
         self.stats.copy_bytes += copy_bytes;
         self.stats.base_bytes += base_bytes;
-        self.budget += i64::try_from(base_bytes).unwrap_or(0) * self.repetition.budget_permille();
+        self.budget += i64::try_from(base_bytes).unwrap_or(0) * budget_permille;
         self.budget -= i64::try_from(copy_bytes).unwrap_or(0) * 1_000;
         self.budget = self.budget.min(BUDGET_MAX * 1_000);
     }

@@ -93,6 +93,7 @@ struct World {
     done: BTreeSet<u64>,
     wire_bytes: u64,
     outage_bytes: u64,
+    loss_ppm_max: u32,
     goodput: u64,
     queue_delays: Vec<Duration>,
 }
@@ -128,6 +129,7 @@ impl World {
             done: BTreeSet::new(),
             wire_bytes: 0,
             outage_bytes: 0,
+            loss_ppm_max: 0,
             goodput: 0,
             queue_delays: Vec::new(),
         }
@@ -150,9 +152,11 @@ impl World {
                 self.tick();
             }
             self.send_lost_and_bulk();
-            let stats = self.sender.stats().early;
-            let paid = stats.base_bytes * self.permille() / 1_000 + super::early::BUDGET_MAX as u64;
-            assert!(stats.copy_bytes <= paid, "{stats:?}");
+            let stats = self.sender.stats();
+            self.loss_ppm_max = self.loss_ppm_max.max(stats.loss_ppm);
+            let early = stats.early;
+            let paid = early.base_bytes * self.permille() / 1_000 + super::early::BUDGET_MAX as u64;
+            assert!(early.copy_bytes <= paid, "{early:?}");
         }
     }
 
@@ -249,11 +253,10 @@ impl World {
         }
     }
 
+    /// The most that anything may have paid for copies, at the largest loss that was measured.
     fn permille(&self) -> u64 {
-        match self.setup.repetition {
-            Repetition::Off => 0,
-            Repetition::On { budget_permille } => budget_permille.into(),
-        }
+        let permille = self.setup.repetition.budget_permille(self.loss_ppm_max);
+        permille.try_into().expect("positive")
     }
 
     fn is_out(&self) -> bool {

@@ -24,6 +24,9 @@ use super::sent::{AckError, PacketKind, SentPacket, SentPackets};
 const DATAGRAM_OVERHEAD: u16 = 28;
 /// Lost packets are remembered for so many round trips, as they may only be late.
 const LATE_ROUND_TRIPS: u32 = 4;
+/// What a path loses, in millionths, from which on its receiver is expected to see gaps all the
+/// time and to hold no acknowledgement back.
+const LOSSY_PPM: u32 = 40_000;
 
 /// How a link recovers.
 #[derive(Clone, Copy, Debug)]
@@ -198,9 +201,16 @@ impl Sender {
         Conditions {
             gate: if has_room { Gate::Open } else { Gate::Closed },
             rtt_smoothed: self.rtt.smoothed(),
-            patience: self.rtt.patience(self.ack_delay_max),
+            patience: self.overdue_after(),
             estimate: &self.estimate,
         }
+    }
+
+    /// After what time a frame is overdue. Where packets are lost, their receiver sees the gaps and
+    /// does not hold its acknowledgements back.
+    fn overdue_after(&self) -> Duration {
+        let is_lossy = self.estimate.loss_ppm() >= LOSSY_PPM;
+        self.rtt.patience(if is_lossy { Duration::ZERO } else { self.ack_delay_max })
     }
 
     /// Tells that a packet left, with the frames that are followed: those that were tracked, taken
@@ -211,9 +221,9 @@ impl Sender {
         }
         let Outgoing { number, len, kind, occasion } = packet;
         self.sent.on_sent(now, number, (len, kind), frames);
-        let patience = self.rtt.patience(self.ack_delay_max);
         let carried = len.saturating_add(DATAGRAM_OVERHEAD);
-        self.early.on_sent(now, (occasion, carried), patience, frames);
+        let path = (self.overdue_after(), self.estimate.loss_ppm());
+        self.early.on_sent(now, (occasion, carried), path, frames);
         self.pacer.on_sent(now, len);
         if kind == PacketKind::MtuProbe {
             self.mtu.on_probe_sent(len);

@@ -26,7 +26,7 @@ fn lossy() -> Estimate {
 }
 
 fn send(early: &mut Early, now: Time, frames: &[FrameId]) {
-    early.on_sent(now, (Occasion::Regular, 1_000), patience(), frames);
+    early.on_sent(now, (Occasion::Regular, 1_000), (patience(), 50_000), frames);
 }
 
 /// Follows a frame of 30 bytes and sends it.
@@ -202,7 +202,7 @@ fn a_lone_frame_gets_a_packet_of_its_own_when_nothing_else_is_sent_soon() {
     estimate.on_flush(at(1_000));
     assert_eq!(tail_at(&early, &estimate), Some(1_024_000), "a tick and a half");
     for millis in [1_024, 1_031] {
-        early.on_sent(at(millis), (Occasion::Tail, 60), patience(), &[id]);
+        early.on_sent(at(millis), (Occasion::Tail, 60), (patience(), 50_000), &[id]);
     }
     assert_eq!(tail_at(&early, &estimate), None, "three copies are enough");
     assert_eq!((early.stats().tail_bytes, early.stats().copy_bytes), (120, 0));
@@ -217,4 +217,13 @@ fn more_frames_than_there_is_room_for_are_refused_and_counted() {
     assert_eq!(early.stats().frames_refused, 1);
     early.forget(first);
     assert!(early.track(9, 10, Urgency::Bulk).is_some());
+}
+
+#[test]
+fn a_path_that_loses_much_may_be_paid_more_copies() {
+    assert_eq!(ON.budget_permille(0), 1_000);
+    assert_eq!(ON.budget_permille(80_000), 1_000);
+    assert_eq!(ON.budget_permille(200_000), 1_336);
+    assert_eq!(Repetition::On { budget_permille: 500 }.budget_permille(200_000), 668);
+    assert_eq!(Repetition::Off.budget_permille(1_000_000), 0);
 }
