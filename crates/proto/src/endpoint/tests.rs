@@ -9,6 +9,7 @@ use crate::wire::CLIENT_HELLO_LEN_MIN;
 
 mod attacks;
 mod continuity;
+mod copied;
 
 const RTT_HALF: Duration = Duration::from_millis(25);
 

@@ -221,9 +221,9 @@ fn more_frames_than_there_is_room_for_are_refused_and_counted() {
 
 #[test]
 fn a_path_that_loses_much_may_be_paid_more_copies() {
-    assert_eq!(ON.budget_permille(0), 1_000);
-    assert_eq!(ON.budget_permille(80_000), 1_000);
-    assert_eq!(ON.budget_permille(200_000), 1_336);
-    assert_eq!(Repetition::On { budget_permille: 500 }.budget_permille(200_000), 668);
+    assert_eq!(ON.budget_permille(0), 960);
+    assert_eq!(ON.budget_permille(80_000), 960);
+    assert_eq!(ON.budget_permille(200_000), 1_351);
+    assert_eq!(Repetition::On { budget_permille: 500 }.budget_permille(200_000), 704);
     assert_eq!(Repetition::Off.budget_permille(1_000_000), 0);
 }
