@@ -143,7 +143,8 @@ fn a18_who_takes_the_clients_place_by_forwarding_loses_it_three_round_trips_afte
     race.run(Duration::from_secs(1));
     assert_eq!(race.moves(), [COPIER], "it is on the path, as the answer shows");
     race.copies = Copies::No;
-    race.run(RTT_HALF * 6);
+    // Seven beats: less than three round trips.
+    race.run(BEAT * 7);
     assert_eq!(race.moves(), [COPIER, address(1)]);
     race.run(Duration::from_secs(2));
     assert_eq!(race.moves(), [COPIER, address(1)]);
