@@ -140,3 +140,26 @@ impl Path {
         (probe.challenge.is_some() && probe.asks < ASKS_MAX).then_some(probe.ask_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a18_an_address_that_is_not_proven_is_asked_with_no_more_bytes_than_came_from_there() {
+        let [old, new] = [1, 2].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let now = Time::from_millis(1_000);
+        let mut path = Path::new(old);
+        path.on_newest(now, new, 40);
+        path.set_challenge([7; 8]);
+        let len_max = |path: &Path, at| path.poll_challenge(at).map(|ask| (ask.to, ask.len_max));
+        assert_eq!(len_max(&path, now), Some((new, 40)));
+        path.on_asked(now, 30);
+        assert_eq!(len_max(&path, now), None, "not twice at once");
+        let later = now + ASK_INTERVAL;
+        assert_eq!(len_max(&path, later), Some((new, 10)));
+        path.on_newest(later, new, 40);
+        assert_eq!(len_max(&path, later), Some((new, 50)));
+        assert_eq!(path.address(), old);
+    }
+}
