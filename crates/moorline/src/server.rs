@@ -311,10 +311,18 @@ impl Server {
         self.host.sessions()
     }
 
-    /// Watches all sessions or one, beside the events of [`poll_until`](Self::poll_until). `None`
-    /// when there are as many observers as the limits allow.
-    pub fn observe(&mut self, watch: Watch) -> Option<ObserverId> {
-        self.host.observe(watch)
+    /// Watches all sessions or one, beside the events of [`poll_until`](Self::poll_until): first
+    /// what is remembered of the time since `from`, which has no heartbeats, and then everything
+    /// that happens. From [`now`](Self::now) there is nothing to remember, from `Time::ZERO` all
+    /// that there is. `None` when there are as many observers as the limits allow.
+    pub fn observe(&mut self, watch: Watch, from: Time) -> Option<ObserverId> {
+        self.host.observe(watch, from)
+    }
+
+    /// When the latest event happened that is no longer remembered. An observation from a later
+    /// time begins without a gap.
+    pub const fn forgotten_at(&self) -> Option<Time> {
+        self.host.forgotten_at()
     }
 
     /// The next event that an observer did not take yet.

@@ -32,6 +32,9 @@ pub struct Limits {
     pub observers_max: usize,
     /// Events that an observer keeps until they are taken. Default: 256; the oldest go first.
     pub observed_len_max: usize,
+    /// Events of all sessions, but heartbeats, that are remembered for observers who come later.
+    /// Default: 1,024, which are about 150 KB; the oldest are forgotten first. 0 remembers none.
+    pub history_max: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             events_max: 65_536,
             observers_max: 64,
             observed_len_max: 256,
+            history_max: 1_024,
         }
     }
 }

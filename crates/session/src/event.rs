@@ -94,14 +94,19 @@ pub enum Watch {
     One(SessionId),
 }
 
-/// Observers and what they did not take yet. A slow observer loses its oldest events and is told
-/// how many; it never holds up the host.
+/// Observers and what they did not take yet, and the latest events for those who begin to observe.
+/// A slow observer loses its oldest events and is told how many; it never holds up the host.
 #[derive(Debug)]
 pub(crate) struct Observers {
     observers: BTreeMap<ObserverId, Observer>,
     next: u32,
     observers_max: usize,
     len_max: usize,
+    /// The latest events but heartbeats, the oldest first.
+    history: VecDeque<Event>,
+    history_max: usize,
+    /// When the latest event happened that is no longer in it.
+    forgotten_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -112,18 +117,31 @@ struct Observer {
 }
 
 impl Observers {
-    pub(crate) const fn new(observers_max: usize, len_max: usize) -> Self {
-        Self { observers: BTreeMap::new(), next: 0, observers_max, len_max }
+    pub(crate) const fn new(observers_max: usize, len_max: usize, history_max: usize) -> Self {
+        Self {
+            observers: BTreeMap::new(),
+            next: 0,
+            observers_max,
+            len_max,
+            history: VecDeque::new(),
+            history_max,
+            forgotten_at: None,
+        }
     }
 
-    /// `None` when there are as many observers as there may be.
-    pub(crate) fn add(&mut self, watch: Watch) -> Option<ObserverId> {
+    /// Begins with what is remembered of the time since `from`. `None` when there are as many
+    /// observers as there may be.
+    pub(crate) fn add(&mut self, watch: Watch, from: Time) -> Option<ObserverId> {
         if self.observers.len() >= self.observers_max {
             return None;
         }
         let id = ObserverId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.observers.insert(id, Observer { watch, events: VecDeque::new(), missed: 0 });
+        let mut observer = Observer { watch, events: VecDeque::new(), missed: 0 };
+        for event in self.history.iter().filter(|event| event.at >= from) {
+            observer.tell(event, self.len_max);
+        }
+        self.observers.insert(id, observer);
         Some(id)
     }
 
@@ -133,14 +151,30 @@ impl Observers {
 
     pub(crate) fn tell(&mut self, event: &Event) {
         for observer in self.observers.values_mut() {
-            if observer.watch == Watch::All || observer.watch == Watch::One(event.session) {
-                if observer.events.len() >= self.len_max {
-                    observer.events.pop_front();
-                    observer.missed = observer.missed.saturating_add(1);
-                }
-                observer.events.push_back(event.clone());
-            }
+            observer.tell(event, self.len_max);
         }
+        let is_beat = matches!(event.kind, EventKind::HeartbeatSent | EventKind::HeartbeatReceived);
+        if !is_beat {
+            self.remember(event);
+        }
+    }
+
+    fn remember(&mut self, event: &Event) {
+        if self.history_max == 0 {
+            self.forgotten_at = Some(event.at);
+            return;
+        }
+        if self.history.len() >= self.history_max
+            && let Some(oldest) = self.history.pop_front()
+        {
+            self.forgotten_at = Some(oldest.at);
+        }
+        self.history.push_back(event.clone());
+    }
+
+    /// When the latest event happened that nobody is told of any more.
+    pub(crate) const fn forgotten_at(&self) -> Option<Time> {
+        self.forgotten_at
     }
 
     pub(crate) fn poll(&mut self, id: ObserverId) -> Option<Event> {
@@ -150,5 +184,18 @@ impl Observers {
     /// How many events the observer lost because it was slow.
     pub(crate) fn missed(&self, id: ObserverId) -> u64 {
         self.observers.get(&id).map_or(0, |observer| observer.missed)
+    }
+}
+
+impl Observer {
+    fn tell(&mut self, event: &Event, len_max: usize) {
+        if self.watch != Watch::All && self.watch != Watch::One(event.session) {
+            return;
+        }
+        if self.events.len() >= len_max {
+            self.events.pop_front();
+            self.missed = self.missed.saturating_add(1);
+        }
+        self.events.push_back(event.clone());
     }
 }

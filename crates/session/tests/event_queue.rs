@@ -105,8 +105,8 @@ fn events_say_who_what_from_to_when_and_why() {
 }
 
 fn watch(world: &mut World, watch: Watch) -> Vec<(SessionId, EventKind)> {
-    let observer = world.host_mut().observe(watch).expect("there is room");
-    let now = world.now;
+    let now = world.now + ms(1);
+    let observer = world.host_mut().observe(watch, now).expect("there is room");
     let ids: Vec<SessionId> = world.host().sessions().iter().map(|s| s.id()).collect();
     for id in ids {
         world.host_mut().close(now, id, moorline_link::Reason::Requested).expect("there");
@@ -136,9 +136,9 @@ fn an_observer_of_one_session_sees_no_other() {
 fn a26_a_slow_observer_loses_its_oldest_events_and_is_told_how_many() {
     let limits = Limits { observed_len_max: 3, observers_max: 2, ..Limits::default() };
     let mut world = World::new(1, HostConfig { limits, ..host_config() });
-    let slow = world.host_mut().observe(Watch::All).expect("there is room");
-    let other = world.host_mut().observe(Watch::All).expect("there is room");
-    assert_eq!(world.host_mut().observe(Watch::All), None, "observers are bounded");
+    let slow = world.host_mut().observe(Watch::All, Time::ZERO).expect("there is room");
+    let other = world.host_mut().observe(Watch::All, Time::ZERO).expect("there is room");
+    assert_eq!(world.host_mut().observe(Watch::All, Time::ZERO), None, "observers are bounded");
     world.add_client(client_config("ann"));
     world.connect(0);
     let mut seen = 0;
@@ -155,7 +155,7 @@ fn a26_a_slow_observer_loses_its_oldest_events_and_is_told_how_many() {
 
     world.host_mut().stop_observing(slow);
     assert_eq!(world.host_mut().poll_observed(slow), None);
-    assert!(world.host_mut().observe(Watch::All).is_some(), "its place is free");
+    assert!(world.host_mut().observe(Watch::All, Time::ZERO).is_some(), "its place is free");
 }
 
 #[test]
@@ -163,4 +163,53 @@ fn a_quiet_host_has_nothing_to_do() {
     let world = World::new(1, host_config());
     assert_eq!(world.host().poll_timeout(), None);
     assert_eq!(world.host().transports()[0].name(), "memory");
+}
+
+/// What an observer who comes now is told of the time since `from`.
+fn remembered(world: &mut World, watch: Watch, from: Time) -> Vec<EventKind> {
+    let host = world.host_mut();
+    let observer = host.observe(watch, from).expect("there is room");
+    let kinds =
+        std::iter::from_fn(|| host.poll_observed(observer)).map(|event| event.kind).collect();
+    host.stop_observing(observer);
+    kinds
+}
+
+#[test]
+fn whoever_observes_later_is_told_what_happened_before_and_what_happens_from_then_on() {
+    let mut world = World::logged_in(&["ann", "bob"]);
+    let ann = world.id_of(0);
+    world.drive(secs(10));
+    let observer = world.host_mut().observe(Watch::One(ann), Time::ZERO).expect("there is room");
+    let now = world.now;
+    world.host_mut().close(now, ann, moorline_link::Reason::Requested).expect("there");
+    let host = world.host_mut();
+    let story: Vec<_> =
+        std::iter::from_fn(|| host.poll_observed(observer)).map(|event| event.kind).collect();
+    let before =
+        [EventKind::TransportConnected, EventKind::LoginStarted, EventKind::LoginSucceeded];
+    assert_eq!(story, [&before[..], &[EventKind::Disconnected]].concat());
+    assert_eq!(remembered(&mut world, Watch::One(ann), Time::ZERO), story, "though it ended");
+    assert_eq!(remembered(&mut world, Watch::One(ann), now), [EventKind::Disconnected]);
+    assert_eq!(world.host().forgotten_at(), None);
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_what_is_forgotten_is_told() {
+    let of = |history_max| {
+        let limits = Limits { history_max, ..Limits::default() };
+        let mut world = World::new(1, HostConfig { limits, ..host_config() });
+        world.add_client(client_config("ann"));
+        world.connect(0);
+        world.drive(secs(1));
+        world
+    };
+    let mut two = of(2);
+    let kinds = remembered(&mut two, Watch::All, Time::ZERO);
+    assert_eq!(kinds, [EventKind::LoginStarted, EventKind::LoginSucceeded]);
+    let forgotten_at = two.host().forgotten_at().expect("the first event");
+    assert!(forgotten_at <= two.now);
+    let mut none = of(0);
+    assert_eq!(remembered(&mut none, Watch::All, Time::ZERO), []);
+    assert!(none.host().forgotten_at().is_some());
 }

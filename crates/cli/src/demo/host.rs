@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use moorline::{
     Carrier, Event, EventKind, HostConfig, KcpConfig, Limits, Reason, Refusal, RefusalCode, Server,
-    ServerConfig, ServerEvent, Session, SessionId, StartError, State, Waker, host_key,
+    ServerConfig, ServerEvent, Session, SessionId, StartError, State, Time, Waker, Watch, host_key,
 };
 
 use super::script::{self, Cue, Role};
@@ -17,6 +17,12 @@ use crate::echo::{self, Score};
 
 /// How often the board is written.
 const BOARD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Events that are remembered for each session, enough for every script.
+const HISTORY_PER_SESSION: usize = 16;
+
+/// Whose events are asked for in the end.
+const REMEMBERED: Role = Role::Vanishes;
 
 /// What the host shows while it runs.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +42,8 @@ pub(super) struct Story {
     by_name: BTreeMap<String, SessionId>,
     pub(super) counts: [usize; 8],
     pub(super) messages: u64,
+    /// All that the server remembers in the end of one session, which is gone by then.
+    pub(super) remembered: Vec<String>,
 }
 
 impl Story {
@@ -79,8 +87,12 @@ impl Shared {
 impl Host {
     pub(super) fn start(sessions: u32, is_kcp: bool) -> Result<Self, StartError> {
         let sessions_max = sessions as usize * 2;
-        let limits =
-            Limits { sessions_max, sessions_per_address_max: sessions_max, ..Limits::default() };
+        let limits = Limits {
+            sessions_max,
+            sessions_per_address_max: sessions_max,
+            history_max: sessions_max * HISTORY_PER_SESSION,
+            ..Limits::default()
+        };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (mut config, carrier) = if is_kcp {
             let carrier = Carrier::KcpPlaintextUnauthenticated { kcp: KcpConfig::default() };
@@ -173,8 +185,16 @@ fn run(mut server: Server, shared: &Shared) -> Story {
     }
     story.counts = State::ALL.map(|state| server.sessions().count(state));
     story.messages = score.messages;
+    story.remembered = remembered(&mut server, &story);
     server.stop();
     story
+}
+
+fn remembered(server: &mut Server, story: &Story) -> Vec<String> {
+    let Some(id) = story.by_name.get(&REMEMBERED.example()) else { return Vec::new() };
+    let Some(observer) = server.observe(Watch::One(*id), Time::ZERO) else { return Vec::new() };
+    let events = std::iter::from_fn(|| server.poll_observed(observer));
+    events.map(|event| event.to_string()).collect()
 }
 
 fn show(shared: &Shared, event: &Event) {

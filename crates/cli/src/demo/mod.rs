@@ -93,6 +93,11 @@ pub(crate) fn run(args: &Demo) -> Outcome {
         relayed.lines().iter().for_each(output::line);
     }
     let verdict = judge(args, clients, &story, started.elapsed().as_secs_f64());
+    if !story.remembered.is_empty() {
+        output::line("");
+        output::line("what the host remembers of one session, asked in the end:");
+        story.remembered.iter().for_each(|line| output::line(format!("  {line}")));
+    }
     if let Some(path) = &args.json {
         output::json_file(path, &verdict)?;
     }

@@ -16,7 +16,7 @@ use moorline_link::{
     Transmit, Transport,
 };
 
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Limits};
 use crate::config_error::ConfigError;
 use crate::event::{Event, ObserverId, Observers, SessionId, Totals, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
@@ -176,14 +176,13 @@ impl<T: Transport> Host<T> {
     /// When a setting makes no sense.
     pub fn new(config: HostConfig, transports: Vec<T>, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
-        let (observers_max, len_max) =
-            (config.limits.observers_max, config.limits.observed_len_max);
+        let Limits { observers_max, observed_len_max, history_max, .. } = config.limits;
         Ok(Self {
             on_link: transports.iter().map(|_| Vec::new()).collect(),
             transports,
             table: Table::new(&mut Rng::new(seed)),
             events: VecDeque::new(),
-            observers: Observers::new(observers_max, len_max),
+            observers: Observers::new(observers_max, observed_len_max, history_max),
             sleep: SleepWatch::default(),
             left_behind_at: None,
             counters: HostCounters::default(),
@@ -350,10 +349,18 @@ impl<T: Transport> Host<T> {
         Refusal::moved(redirect.to).retry_after(self.spread.up_to(redirect.within))
     }
 
-    /// Watches all sessions or one, beside the application's own queue. `None` when there are as
-    /// many observers as [`Limits::observers_max`](crate::Limits::observers_max) allows.
-    pub fn observe(&mut self, watch: Watch) -> Option<ObserverId> {
-        self.observers.add(watch)
+    /// Watches all sessions or one, beside the application's own queue: first what is remembered of
+    /// the time since `from`, which has no heartbeats, and then everything that happens. Sessions
+    /// that ended are remembered, too. `None` when there are as many observers as
+    /// [`Limits::observers_max`] allows.
+    pub fn observe(&mut self, watch: Watch, from: Time) -> Option<ObserverId> {
+        self.observers.add(watch, from)
+    }
+
+    /// When the latest event happened that is no longer remembered, as there were more than
+    /// [`Limits::history_max`] after it.
+    pub const fn forgotten_at(&self) -> Option<Time> {
+        self.observers.forgotten_at()
     }
 
     /// The next event that an observer did not take yet.
