@@ -153,10 +153,11 @@ impl Inbox {
         self.delivered + self.window
     }
 
-    /// The limit to tell the peer, if it is time: half a window was delivered since the last time.
+    /// The limit to tell the peer, if it is time: an eighth of the window was delivered since the
+    /// last time. So nearly all of the window is of use while one lost part holds up the rest.
     pub const fn limit_due(&self) -> Option<u64> {
         let limit = self.delivered + self.window;
-        if limit - self.limit >= self.window / 2 { Some(limit) } else { None }
+        if limit - self.limit >= self.window / 8 { Some(limit) } else { None }
     }
 
     /// Tells that the peer is told of this limit.

@@ -12,7 +12,11 @@ use moorline_link::time::Time;
 use super::micros;
 use super::rtt::{Rtt, WindowedMin};
 
-/// What may be on its way before anything is known, and at the very least, in packets.
+/// What may be on its way before anything is known, and at the very least, in packets. RFC 6928 and
+/// RFC 9002 (7.2) begin with 10; but they allow them at once. Here the first window is spread over
+/// the round trip that the handshake measured, and a queue that grows ends the start before
+/// anything is lost, so a slow path sees it as a slow rise; three times as many halve the time
+/// that a transfer takes to fill a long path.
 const WINDOW_INITIAL_PACKETS: u64 = 32;
 const WINDOW_MIN_PACKETS: u64 = 4;
 /// A link that may not send by its window sends a packet this often all the same.
@@ -23,14 +27,19 @@ const QUEUE_MAX_MICROS: u64 = 40_000;
 /// What stays of the window, in percent.
 const DELAY_BACKOFF_PERCENT: u64 = 85;
 const LOSS_BACKOFF_PERCENT: u64 = 70;
+/// What a round adds to a window that follows the queue, in packets. The more is added and taken
+/// off again, the sooner flows have equal parts.
+const GROW_PACKETS: u64 = 3;
 /// Which part of the window a round takes off where the whole queue stands that may.
-const GIVE_WAY: u64 = 10;
+const GIVE_WAY: u64 = 8;
+/// Which part of the window a round adds, beside these packets, while hardly any queue stands.
+const FILL: u64 = 64;
 /// Loss that shrinks the window when a queue stands, and without one.
 const QUEUED_LOSS_PERMILLE: u64 = 20;
 const HEAVY_LOSS_PERMILLE: u64 = 100;
 /// How many packets must be judged before a share of them means anything.
 const QUEUED_LOSS_SAMPLE: u64 = 64;
-const HEAVY_LOSS_SAMPLE: u64 = 128;
+const HEAVY_LOSS_SAMPLE: u64 = 256;
 /// How often a queue of this flow's own is emptied, so that the smallest round trip is seen again
 /// before it is forgotten, and does not creep up with the queue.
 const EMPTY_EVERY: Duration = Duration::from_secs(4);
@@ -245,7 +254,9 @@ impl Congestion {
     /// Sets how long packets are, when the path is found to carry longer or only shorter ones.
     pub fn set_packet_len(&mut self, packet_len: u16) {
         self.packet_len = packet_len.max(1).into();
-        self.window = self.window.max(self.window_min());
+        let is_starting = self.mode == Mode::SlowStart && self.threshold == u64::MAX;
+        let packets = if is_starting { WINDOW_INITIAL_PACKETS } else { WINDOW_MIN_PACKETS };
+        self.window = self.window.max(self.packet_len * packets);
     }
 
     /// Draws the conclusions of an acknowledgement whose packets were told.
@@ -308,15 +319,30 @@ impl Congestion {
             self.emptied_at = now;
         } else if self.settling_rounds > 0 {
             self.settling_rounds -= 1;
-        } else if self.round.is_limited && self.mode != Mode::SlowStart {
-            self.window += self.packet_len;
-            if self.mode == Mode::Delay {
-                self.window = self.floored(self.window - self.excess(queue));
-            }
+        } else if self.round.is_limited && self.mode != Mode::SlowStart && !self.seems_heavy() {
+            self.grow(queue);
         }
     }
 
-    /// What a round takes off for the queue that stands. A packet is added in each round, whatever
+    /// Whether what is known of the sample so far would be heavy loss.
+    const fn seems_heavy(&self) -> bool {
+        self.sample.len() >= QUEUED_LOSS_SAMPLE && self.sample.is_above(HEAVY_LOSS_PERMILLE)
+    }
+
+    /// A round in which the window kept something back, and nothing speaks against more.
+    fn grow(&mut self, queue: &Queue) {
+        if self.mode == Mode::Competitive {
+            self.window += self.packet_len;
+            return;
+        }
+        self.window += self.packet_len * GROW_PACKETS;
+        if queue.standing < queue.limit / 4 {
+            self.window += self.window / FILL;
+        }
+        self.window = self.floored(self.window - self.excess(queue));
+    }
+
+    /// What a round takes off for the queue that stands. As much is added in each round, whatever
     /// the window; so of flows that see one queue each has as much of it as the others.
     /// It is never more than half the window.
     fn excess(&self, queue: &Queue) -> u64 {
@@ -405,7 +431,7 @@ impl Congestion {
     /// The path is full. What it delivered tells how much it holds; and so does the queue, which
     /// the window of a round ago made, half as large.
     fn leave_slow_start(&mut self, now: Time, queue: &Queue, rtt: &Rtt) {
-        self.rate = self.rate.max(self.round_rate(now));
+        self.rate = self.rate.max(self.carried_rate(now));
         let min = micros(rtt.min());
         let held = (self.window / 2).saturating_mul(min) / (min + queue.standing).max(1);
         // With half the queue that may stand.
@@ -431,6 +457,15 @@ impl Congestion {
     fn round_rate(&self, now: Time) -> u64 {
         let elapsed = micros(now.since(self.round.started)).max(1_000);
         self.round.acked_bytes.saturating_mul(1_000_000) / elapsed
+    }
+
+    /// The same with what was lost, which took its place on the way as well; unless so much was lost
+    /// that the path must be too full.
+    fn carried_rate(&self, now: Time) -> u64 {
+        let (rate, acked) = (self.round_rate(now), self.round.acked_bytes.max(1));
+        let lost = self.round.lost.saturating_mul(self.packet_len);
+        let is_heavy = lost.saturating_mul(1_000) > acked.saturating_mul(HEAVY_LOSS_PERMILLE);
+        if is_heavy { rate } else { rate.saturating_mul(acked + lost) / acked }
     }
 
     /// What the path delivers in its smallest round trip.
