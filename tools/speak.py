@@ -67,7 +67,7 @@ class Link:
             proof = ticket.proof(hello_id, ephemeral)
             claim, epoch = ticket.name + proof + wire.varint(ticket.epoch), ticket.epoch + 1
             # The limit grows by what was delivered; a kilobyte is more than that was.
-            params = wire.client_params(0, (1 << 20) + 1024, (positions, claim))
+            params = wire.client_params(0, (positions, claim, (1 << 20) + 1024))
         noise = initiator.first(params)
         while True:
             covered = wire.client_hello_covered(prologue, cookie, noise)
@@ -92,7 +92,7 @@ class Link:
         self.reset_token = params[4]
         self.ticket = handshake.Ticket(keys, epoch)
         self.host_has = wire.parse_positions(params.get(11, b""))
-        if earlier and params.get(10) != wire.varint(epoch):
+        if earlier and (params.get(10) != wire.varint(epoch) or 14 not in params):
             raise Failed("the host does not go on with the earlier link's lanes")
 
     def send(self, frames: bytes) -> list:

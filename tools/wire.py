@@ -145,21 +145,23 @@ def parse_to_client(datagram: bytes) -> tuple[str, bytes, bytes]:
 # Parameters.
 
 
-def client_params(application: int, limit: int = 1 << 20, resume: tuple = ()) -> bytes:
-    """To go on with an earlier link's lanes, `resume` is what this side has of them, and a claim."""
+def client_params(application: int, resume: tuple = ()) -> bytes:
+    """To go on with an earlier link's lanes, `resume` is what this side has of them, a claim, and
+    the limit up to which it takes more."""
     values = {
         1: application.to_bytes(8, "big"),
         5: varint(1472),
         6: varint(25),
         7: varint(30_000),
-        8: varint(limit),
+        8: varint(1 << 20),
         9: VERSION.to_bytes(4, "big"),
     }
     if resume:
-        positions, claim = resume
+        positions, claim, limit = resume
         lanes = sorted(positions.items())
         values[11] = b"".join(bytes([lane]) + varint(missing) for lane, missing in lanes)
         values[12] = claim
+        values[14] = varint(limit)
     return b"".join(varint(number) + block(value) for number, value in values.items())
 
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use moorline_link::{
-    Lane, LinkEvent, LinkId, Outgoing, Refusal, RefusalCode, SendError, Time, Transport,
+    Lane, LinkEvent, LinkId, Outgoing, Refusal, RefusalCode, Resumes, SendError, Time, Transport,
 };
 use moorline_proto::Endpoint;
 
@@ -230,7 +230,7 @@ impl Pair {
                     }
                     LinkEvent::Asked { link, .. } => self.ends[end].accept(self.now, link),
                     LinkEvent::Up { link, resumes: Some(old), .. } => {
-                        assert_eq!(old, self.links[end], "it goes on where it was");
+                        assert_eq!(old, Resumes::Lanes(self.links[end]), "it goes on where it was");
                         self.links[end] = link;
                     }
                     // It is told that something may be lost.

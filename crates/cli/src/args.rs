@@ -146,6 +146,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true,
         value_parser = seconds)]
     pub(crate) keep: Duration,
+    /// Keep the sessions of native clients in this file as well: a host that was killed or stopped
+    /// and is started again with the same key and file goes on with them, without a login.
+    #[arg(long, value_name = "FILE", requires = "bind")]
+    pub(crate) state: Option<PathBuf>,
     /// When the host is told to stop, send everyone to this host, which has the same key
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) drain_to: Option<SocketAddr>,

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Serve) -> Outcome {
     if let Some(to) = args.drain_to {
         drain(args, &mut server, to);
     }
-    stop(args, &mut server, &score)
+    stop(args, server, &score)
 }
 
 /// Sends everyone to another host, and for a while whoever still comes.
@@ -97,7 +97,8 @@ fn config(args: &Serve) -> Result<(ServerConfig, Option<HostPublicKey>), Box<dyn
         listeners.push(Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp });
     }
     let buffers = moorline::BufferSizes::HOST;
-    Ok((ServerConfig { host, listeners, buffers }, host_key))
+    let state_file = args.state.clone();
+    Ok((ServerConfig { host, listeners, buffers, state_file }, host_key))
 }
 
 /// A line that a person reads, or an object that a program does.
@@ -132,6 +133,7 @@ struct SessionLine {
     identity: Option<String>,
     address: Option<SocketAddr>,
     reason: Option<String>,
+    gap: Option<String>,
 }
 
 fn announce(args: &Serve, server: &Server, host_key: Option<HostPublicKey>) {
@@ -175,19 +177,23 @@ fn tell(args: &Serve, event: &Event) {
         identity: event.identity.as_ref().map(ToString::to_string),
         address: event.address,
         reason: event.reason.as_ref().map(ToString::to_string),
+        gap: event.gap.as_ref().map(ToString::to_string),
     }));
 }
 
 /// Stops in order: the report's figures are taken while the sessions are there, then each session
-/// ends, then the report is written.
-fn stop(args: &Serve, server: &mut Server, score: &Score) -> Outcome {
+/// ends, unless the next run of this host goes on with it, then the report is written.
+fn stop(args: &Serve, mut server: Server, score: &Score) -> Outcome {
     let mut run = server.snapshot(run_id());
-    server.stop();
+    if args.state.is_none() {
+        server.stop();
+    }
     while let Some(event) = server.poll() {
         if let ServerEvent::Session(event) = event {
             tell(args, &event);
         }
     }
+    drop(server);
     run.completed_at = Some(SystemTime::now());
     let (sessions, messages) = (run.sessions_created, score.messages);
     if args.json {

@@ -25,6 +25,9 @@ impl Lane {
     pub const ALL: [Self; 4] =
         [Self::ReliableOrdered, Self::ReliableUnordered, Self::Latest, Self::Unreliable];
 
+    /// Those on which what is sent arrives.
+    pub const RELIABLE: [Self; 2] = [Self::ReliableOrdered, Self::ReliableUnordered];
+
     /// Whether what is sent here arrives, as long as the session lives.
     pub const fn is_reliable(self) -> bool {
         matches!(self, Self::ReliableOrdered | Self::ReliableUnordered)

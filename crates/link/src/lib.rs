@@ -32,5 +32,6 @@ pub use lane::{Delivery, Lane};
 pub use reason::{Reason, Refusal, RefusalCode};
 pub use time::Time;
 pub use transport::{
-    Control, LinkEvent, LinkId, LinkStats, Message, Outgoing, Port, SendError, Transmit, Transport,
+    Control, LinkEvent, LinkId, LinkStats, Message, Outgoing, Port, Resumes, SendError, Transmit,
+    Transport,
 };

@@ -163,11 +163,13 @@ pub enum Reason {
     Exhausted,
     /// The host or client is stopping.
     Stopped,
+    /// The host was started again, and knows the session from its run before.
+    Restarted,
 }
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 17;
+    pub const KINDS_LEN: usize = 18;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -189,6 +191,7 @@ impl Reason {
             Self::Exhausted => (14, "ended_exhausted"),
             Self::Stopped => (15, "ended_stopped"),
             Self::Forgotten => (16, "ended_forgotten"),
+            Self::Restarted => (17, "ended_restarted"),
         }
     }
 }
@@ -197,6 +200,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requested => f.write_str("closed by this side"),
+            Self::Restarted => f.write_str("the host was started again"),
             Self::PeerLeft => f.write_str("the peer left"),
             Self::Silence(time) => write!(f, "nothing heard for {time:?}"),
             Self::NoAnswer(time) => write!(f, "no answer within {time:?}"),

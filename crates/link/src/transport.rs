@@ -117,9 +117,8 @@ pub enum LinkEvent {
         link: LinkId,
         /// The peer's address.
         address: SocketAddr,
-        /// The earlier link whose lanes it goes on with: nothing was lost in between. The earlier
-        /// one is gone with that, and no other event tells of it.
-        resumes: Option<LinkId>,
+        /// The earlier link that it goes on with.
+        resumes: Option<Resumes>,
     },
     /// The peer gave a sign of life that holds nothing for the session (an acknowledgement, say).
     Heard {
@@ -162,6 +161,27 @@ pub enum LinkEvent {
         /// Why.
         reason: Reason,
     },
+}
+
+/// What a link goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumes {
+    /// The earlier link's peer and its lanes: nothing was lost in between. The earlier link is gone
+    /// with that, and no other event tells of it.
+    Lanes(LinkId),
+    /// Its peer alone, as the host was started again and has no lanes: nobody knows what arrived of
+    /// what was on its way. On the client the earlier link is still kept, until it is
+    /// [released](Transport::release).
+    Peer(LinkId),
+}
+
+impl Resumes {
+    /// The earlier link.
+    pub const fn link(self) -> LinkId {
+        match self {
+            Self::Lanes(link) | Self::Peer(link) => link,
+        }
+    }
 }
 
 /// What is known of a link's path and queues, for reports. A transport that cannot tell a figure
@@ -310,7 +330,7 @@ pub trait Transport: fmt::Debug {
     /// Begins a link to `address`. [`LinkEvent::Up`] or [`LinkEvent::Lost`] follows; whoever dials
     /// sets the time after which it gives up. With `resumes`, a link that was lost and is
     /// [kept](Self::keeps), it asks to go on with that one's lanes; whether it does, `Up` says. If
-    /// not, the earlier link is released.
+    /// not, the earlier link is still kept, until it is [released](Self::release).
     ///
     /// # Errors
     /// When this transport cannot dial.
@@ -339,6 +359,27 @@ pub trait Transport: fmt::Debug {
     /// Forgets a link that was lost and kept.
     fn release(&mut self, now: Time, link: LinkId) {
         let _ = (now, link);
+    }
+
+    /// How many messages of a link's reliable lanes, in the order of [`Lane::RELIABLE`], are not
+    /// known to have arrived; of one that is kept as well.
+    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+        let _ = link;
+        [0; Lane::RELIABLE.len()]
+    }
+
+    /// What a host that is started again needs, to know the peer of a link that is up by its next
+    /// link: secret, of few bytes, and of no meaning to anyone else. None where a transport cannot.
+    fn save(&self, link: LinkId) -> Option<Vec<u8>> {
+        let _ = link;
+        None
+    }
+
+    /// Takes back what an earlier run of this host [saved](Self::save): a link that was lost and is
+    /// kept, without its lanes. None if that is no use here.
+    fn restore(&mut self, now: Time, address: SocketAddr, saved: &[u8]) -> Option<LinkId> {
+        let _ = (now, address, saved);
+        None
     }
 
     /// Lets a peer in that asked; [`LinkEvent::Up`] follows.
@@ -412,6 +453,15 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn release(&mut self, now: Time, link: LinkId) {
         (**self).release(now, link);
+    }
+    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+        (**self).unsettled(link)
+    }
+    fn save(&self, link: LinkId) -> Option<Vec<u8>> {
+        (**self).save(link)
+    }
+    fn restore(&mut self, now: Time, address: SocketAddr, saved: &[u8]) -> Option<LinkId> {
+        (**self).restore(now, address, saved)
     }
     fn accept(&mut self, now: Time, link: LinkId) {
         (**self).accept(now, link);

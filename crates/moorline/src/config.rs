@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use moorline_kcp::{KcpConfig, SyncPort};
@@ -13,6 +14,7 @@ use moorline_session::{ConnectError, DialerConfig, HostConfig, Login};
 use moorline_udp::{BindError, BufferSizes};
 
 use crate::message::{DeliverMessage, Message};
+use crate::state_file::StateFileError;
 
 /// Where a server listens and how it treats its sessions.
 #[derive(Clone, Debug)]
@@ -24,6 +26,9 @@ pub struct ServerConfig {
     /// Sizes of each socket's buffers. Default: [`BufferSizes::HOST`], as the bursts of a tick have
     /// to fit.
     pub buffers: BufferSizes,
+    /// Where sessions are kept beyond the life of this process; nowhere by default. See
+    /// [`with_state_file`](Self::with_state_file).
+    pub state_file: Option<PathBuf>,
 }
 
 /// One place where a server can be reached.
@@ -57,7 +62,12 @@ impl ServerConfig {
     pub fn native(address: SocketAddr, key: HostKey) -> Self {
         let (key, native) = (Arc::new(key), Box::default());
         let listeners = vec![Listener::Native { address, key, native }];
-        Self { host: HostConfig::default(), listeners, buffers: BufferSizes::HOST }
+        Self::with_listeners(listeners)
+    }
+
+    fn with_listeners(listeners: Vec<Listener>) -> Self {
+        let (host, buffers) = (HostConfig::default(), BufferSizes::HOST);
+        Self { host, listeners, buffers, state_file: None }
     }
 
     /// The same server, reached in one more way. All sessions are in one table.
@@ -71,8 +81,20 @@ impl ServerConfig {
     pub fn kcp_plaintext_unauthenticated(reliable: SocketAddr) -> Self {
         let kcp = KcpConfig::default();
         let listener = Listener::KcpPlaintextUnauthenticated { reliable, sync: None, kcp };
-        let (host, buffers) = (HostConfig::default(), BufferSizes::HOST);
-        Self { host, listeners: vec![listener], buffers }
+        Self::with_listeners(vec![listener])
+    }
+
+    /// The same server, whose native sessions are in the file at `path` as well: a server that is
+    /// started again with the same key, file and listeners keeps them for their users, who go on
+    /// without a login, however its process ended. What was on its way between them may be lost
+    /// then, which [`ContinuityLost`](moorline_session::EventKind::ContinuityLost) tells both
+    /// sides. The file is small, bounded, sealed with the key of the first native listener, and
+    /// for one server at a time. It outlives the process; after a power cut its end may be missing,
+    /// and those sessions come back by a login.
+    #[must_use]
+    pub fn with_state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_file = Some(path.into());
+        self
     }
 
     /// The same server with `M` in its delivery policy.
@@ -193,6 +215,10 @@ pub enum StartError {
     },
     /// A socket could not be bound.
     Bind(BindError),
+    /// The state file is of no use.
+    State(StateFileError),
+    /// There is a state file, and no native listener: others cannot go on with a session.
+    StateWithoutKey,
     /// The client cannot dial.
     Connect(ConnectError),
     /// The operating system refused something else.
@@ -210,6 +236,10 @@ impl fmt::Display for StartError {
                 write!(f, "{len} listeners are too many: 255 are the most")
             }
             Self::Bind(error) => fmt::Display::fmt(error, f),
+            Self::State(error) => fmt::Display::fmt(error, f),
+            Self::StateWithoutKey => {
+                f.write_str("a state file is of use with a native listener only")
+            }
             Self::Connect(error) => fmt::Display::fmt(error, f),
             Self::Io(error) => write!(f, "the operating system refused: {error}"),
         }
@@ -222,7 +252,8 @@ impl Error for StartError {
             Self::Config(error) => Some(error),
             Self::Native(error) => Some(error),
             Self::Kcp(error) => Some(error),
-            Self::NoListener | Self::TooManyListeners { .. } => None,
+            Self::NoListener | Self::TooManyListeners { .. } | Self::StateWithoutKey => None,
+            Self::State(error) => Some(error),
             Self::Bind(error) => Some(error),
             Self::Connect(error) => Some(error),
             Self::Io(error) => Some(error),

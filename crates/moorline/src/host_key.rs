@@ -119,14 +119,14 @@ fn write_public(path: &Path, key: &HostKey) -> io::Result<()> {
 }
 
 /// Where a file is written before it has its name.
-fn draft_path(path: &Path) -> PathBuf {
+pub(crate) fn draft_path(path: &Path) -> PathBuf {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{:x}.tmp", random_seed()));
     draft.into()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Readers {
+pub(crate) enum Readers {
     Owner,
     Everyone,
 }
@@ -138,14 +138,14 @@ fn write_new(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
+pub(crate) fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 #[cfg(not(unix))]
-fn open_new(path: &Path, _: Readers) -> io::Result<File> {
+pub(crate) fn open_new(path: &Path, _: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 

@@ -50,8 +50,9 @@
 //! again in [`ReconnectPolicy`]. [`Server::snapshot`] and [`Client::snapshot`] give the figures of
 //! a run, of which `moorline-metrics` makes a report.
 //!
-//! The modules, each using only those before it: `clock`, `waker`, `message`, `router`, `config`,
-//! `login`, [`host_key`], [`kcp`], `pipe`, `server`, `client` and `snapshot`.
+//! The modules, each using only those before it: `clock`, `waker`, `message`, `router`,
+//! [`host_key`], `state_file`, `config`, `login`, [`kcp`], `pipe`, `server`, `client` and
+//! `snapshot`.
 
 mod client;
 mod clock;
@@ -64,6 +65,7 @@ mod pipe;
 mod router;
 mod server;
 mod snapshot;
+mod state_file;
 mod waker;
 
 pub use client::{Client, ClientEvent};
@@ -80,7 +82,7 @@ pub use moorline_metrics::RunSnapshot;
 pub use moorline_proto::EndpointConfig as NativeConfig;
 pub use moorline_proto::endpoint::{Admission, Admitted, Token};
 pub use moorline_session::{
-    ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, HostConfig,
+    ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, Gap, HostConfig,
     HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase,
     ReconnectMode, ReconnectPolicy, Redirect, RoundTrip, Session, SessionId, State, Table, Totals,
     Watch,
@@ -88,4 +90,5 @@ pub use moorline_session::{
 pub use moorline_udp::BufferSizes;
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};
 pub use server::{Broadcast, Server, ServerEvent};
+pub use state_file::StateFileError;
 pub use waker::Waker;

@@ -11,7 +11,7 @@ use moorline_proto::crypto::Secret;
 use moorline_proto::{Endpoint, EndpointConfig};
 use moorline_session::{
     AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Redirect,
-    Session, SessionId, Table, Watch,
+    SavedSession, Session, SessionId, Table, Watch,
 };
 use moorline_udp::Sockets;
 
@@ -20,6 +20,7 @@ use crate::config::{Listener, SendError, ServerConfig, StartError};
 use crate::login::{Answer, Answers, LoginRequest};
 use crate::message::{Incoming, Message};
 use crate::pipe::{Pipe, RETRY_AFTER};
+use crate::state_file::StateFile;
 use crate::waker::Waker;
 
 /// How long [`Server::stop`] goes on saying good-bye.
@@ -76,6 +77,7 @@ pub struct Server {
     /// Whether [`poll`](Self::poll) gave an event of its last turn, so that its round has to end.
     is_round_over: bool,
     encoded: Vec<u8>,
+    state_file: Option<StateFile>,
     pub(crate) peers: PeerLedger,
 }
 
@@ -85,7 +87,7 @@ impl Server {
     /// # Errors
     /// When a setting makes no sense or an address cannot be bound.
     pub fn bind(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { host, listeners, buffers } = config;
+        let ServerConfig { host, listeners, buffers, state_file } = config;
         if listeners.is_empty() {
             return Err(StartError::NoListener);
         }
@@ -95,6 +97,15 @@ impl Server {
         if listeners.len() > usize::from(u8::MAX) {
             return Err(StartError::TooManyListeners { len: listeners.len() });
         }
+        let key = listeners.iter().find_map(|listener| match listener {
+            Listener::Native { key, .. } => Some(key),
+            Listener::KcpPlaintextUnauthenticated { .. } => None,
+        });
+        let state_file = match (&state_file, key) {
+            (None, _) => None,
+            (Some(_), None) => return Err(StartError::StateWithoutKey),
+            (Some(path), Some(key)) => Some(StateFile::open(path, key).map_err(StartError::State)?),
+        };
         for (listener, number) in listeners.into_iter().zip(0..) {
             if matches!(listener, Listener::Native { .. }) {
                 natives.push(addresses.len());
@@ -110,10 +121,16 @@ impl Server {
         // Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.
         natives.into_iter().for_each(|index| drop(sockets.forbid_fragments(index)));
         let waker = sockets.waker().map_err(StartError::Io)?;
+        let (clock, mut host) = (Clock::start(), Host::new(host, transports, random_seed())?);
+        let state_file = match state_file {
+            Some((file, sessions)) => Some(restore(clock.now(), &mut host, file, sessions)?),
+            None => None,
+        };
         Ok(Self {
-            host: Host::new(host, transports, random_seed())?,
+            host,
             pipe: Pipe::new(sockets),
-            clock: Clock::start(),
+            clock,
+            state_file,
             routes,
             answers: Answers::new(waker.clone()),
             waker: Waker::new(waker),
@@ -300,10 +317,11 @@ impl Server {
         self.flush();
     }
 
-    /// What the operating system gave less of than was asked, in words that say what to do.
+    /// What the operating system gives less of than was asked, in words that say what to do.
     pub fn warnings(&self) -> Vec<String> {
         let reports = self.pipe.sockets.buffer_report();
-        reports.filter(|report| report.is_capped()).map(ToString::to_string).collect()
+        let buffers = reports.filter(|report| report.is_capped()).map(ToString::to_string);
+        buffers.chain(self.state_file.as_ref().and_then(StateFile::failure)).collect()
     }
 
     /// All sessions: found by id, address or identity, enumerated, counted.
@@ -384,12 +402,23 @@ impl Server {
     }
 
     fn transmit(&mut self, now: Time) {
+        self.save(now);
         let Self { host, pipe, routes, .. } = self;
         pipe.send(|datagram| {
             let (transport, transmit) = host.poll_transmit(now, datagram)?;
             let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
             Some((socket, transmit.to))
         });
+    }
+
+    /// What changed is in the file before a peer hears of it.
+    fn save(&mut self, now: Time) {
+        let Self { host, state_file: Some(file), .. } = self else { return };
+        let changed = host.take_unsaved();
+        if file.is_due(now, &changed) {
+            let all = host.sessions().iter().map(Session::id);
+            file.note(now, &changed, |id| host.saved(id), all);
+        }
     }
 
     /// Waits until something is to be done. Breaks when the caller's deadline has passed or a waker
@@ -434,6 +463,23 @@ impl Server {
             HostEvent::Delivered { session, notice } => ServerEvent::Delivered { session, notice },
         }
     }
+}
+
+/// Takes back the sessions of the run before.
+fn restore<T: Transport>(
+    now: Time,
+    host: &mut Host<T>,
+    mut file: StateFile,
+    sessions: Vec<SavedSession>,
+) -> Result<StateFile, StartError> {
+    host.begin_saving();
+    for session in sessions {
+        host.restore(now, session);
+    }
+    let restored = host.take_unsaved();
+    let saved = restored.iter().filter_map(|id| Some((*id, host.saved(*id)?)));
+    file.begin(saved).map_err(StartError::State)?;
+    Ok(file)
 }
 
 /// A listener's transport, and the addresses of its ports.

@@ -12,6 +12,7 @@ mod host_key;
 mod noise;
 mod packet_keys;
 mod ticket;
+mod vault;
 
 use std::error::Error;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use host_key::{HostKey, HostKeyError, HostPublicKey};
 pub use noise::{Initiator, LinkSecrets, Responder, Setting};
 pub use packet_keys::{Committed, Exhausted, OpenError, Opened, Opener, PacketKeys, Sealer};
 pub use ticket::Ticket;
+pub use vault::Vault;
 
 /// What a proof is worth. There is no default, and nothing but `Valid` is a yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ use moorline_link::slots::{SlotKey, Slots};
 use moorline_link::transport::{Counter, DialError};
 use moorline_link::wheel::Wheel;
 use moorline_link::{
-    Control, LinkEvent, LinkId, LinkStats, Outgoing, Port, Reason, Refusal, SendError, Time,
+    Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Port, Reason, Refusal, SendError, Time,
     Transmit, Transport,
 };
 
@@ -401,6 +401,18 @@ impl Transport for Endpoint {
 
     fn release(&mut self, _now: Time, link: LinkId) {
         self.release_kept(link.0);
+    }
+
+    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+        self.unsettled_of(link.0)
+    }
+
+    fn save(&self, link: LinkId) -> Option<Vec<u8>> {
+        self.save_link(link.0)
+    }
+
+    fn restore(&mut self, now: Time, address: SocketAddr, saved: &[u8]) -> Option<LinkId> {
+        self.restore_link(now, address, saved).map(LinkId)
     }
 
     fn accept(&mut self, now: Time, link: LinkId) {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use moorline_link::time::{Time, earliest};
 use moorline_link::transport::{LinkStats, Volume};
-use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, SendError};
+use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, Resumes, SendError};
 
 use crate::crypto::{Entropy, PacketKeys};
 use crate::lanes::outbox::OutboxConfig;
@@ -31,7 +31,7 @@ use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
 use crate::seq::PacketNumber;
-use crate::wire::{ConnectionId, ControlWord, Notice, Place, Positions, ShortHeader, TAG_LEN};
+use crate::wire::{ConnectionId, ControlWord, LanesState, Notice, Place, ShortHeader, TAG_LEN};
 
 use acks::Acks;
 use ending::Ending;
@@ -159,8 +159,8 @@ pub struct NativeStats {
 pub struct Sink<'a> {
     /// The link's number.
     pub link: LinkId,
-    /// The earlier link whose lanes it just went on with.
-    pub resumes: Option<LinkId>,
+    /// The earlier link that it just went on with.
+    pub resumes: Option<Resumes>,
     /// All events of an endpoint.
     pub events: &'a mut VecDeque<LinkEvent>,
 }
@@ -236,14 +236,14 @@ impl Link {
         }
     }
 
-    /// Goes on with the lanes of an earlier link. `positions` and `limit` are what the peer said of
-    /// what it has and takes.
-    pub fn adopt(&mut self, lanes: Lanes, positions: &Positions, limit: u64) {
+    /// Goes on with the lanes of an earlier link. `theirs` is what the peer said of what it has and
+    /// takes.
+    pub fn adopt(&mut self, lanes: Lanes, theirs: &LanesState) {
         let Lanes { outbox, inbox } = lanes;
         (self.outbox, self.inbox) = (outbox, inbox);
         self.outbox.set_part_len(part_len(self.fitted_mtu, self.connection));
-        self.outbox.set_limit(limit);
-        self.outbox.go_on(positions);
+        self.outbox.set_limit(theirs.limit);
+        self.outbox.go_on(&theirs.positions);
         // What was told in the handshake may be less than what arrived since made of it.
         self.inbox.on_limit_told(self.inbox.limit_now());
         self.asked.is_limit = true;
@@ -251,9 +251,22 @@ impl Link {
         self.asked.is_flush = true;
     }
 
+    /// Goes on with the peer of an earlier link, whose lanes the host does not have: no login comes
+    /// before the messages.
+    pub fn go_on(&mut self) {
+        self.early = None;
+        // The host waits for the first packet.
+        self.asked.is_limit = true;
+    }
+
     /// Gives its lanes away: it is over, whatever the peer thinks.
     pub fn into_lanes(self) -> Lanes {
         Lanes { outbox: self.outbox, inbox: self.inbox }
+    }
+
+    /// What waits to be sent or acknowledged.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// What arrived on its lanes, and what is still expected.

@@ -3,7 +3,7 @@
 use moorline_link::RefusalCode;
 use moorline_proto::wire::{
     Answer, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Claim, ClientHello, ClientParams, ConnectionId,
-    Datagram, Direction, HelloId, HostParams, Limits, Notice, Positions, ResumeGrant,
+    Datagram, Direction, HelloId, HostParams, LanesState, Limits, Notice, Positions, ResumeGrant,
     ResumeRequest, Retry, ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind, VersionList,
     WireError,
 };
@@ -146,7 +146,8 @@ proptest! {
         let older = Claim { ticket: TicketId(ticket), epoch: epoch / 2, proof };
         let before =
             if epoch % 2 == 0 { [Some(claim), Some(older)] } else { [Some(older), None] };
-        let request = ResumeRequest { claim, before, positions };
+        let lanes = LanesState { positions, limit: 77 };
+        let request = ResumeRequest { claim, before, lanes };
         let (application, version_max, resume) = (1, 2, Some(request));
         let params = ClientParams { application, version_max, limits, resume };
         let mut out = Vec::new();
@@ -155,7 +156,8 @@ proptest! {
         prop_assert!(out.len() + 48 <= 512, "{} bytes", out.len());
 
         let (suite, connection, reset_token) = (Suite::Aes, ConnectionId([1; 8]), [2; 16]);
-        let resumed = Some(ResumeGrant { epoch, positions });
+        let lanes = (epoch % 2 == 0).then_some(LanesState { positions, limit: epoch });
+        let resumed = Some(ResumeGrant { epoch, lanes });
         let params = HostParams { suite, connection, reset_token, limits, resumed };
         let mut out = Vec::new();
         Answer::Accepted(params).emit(&mut out);

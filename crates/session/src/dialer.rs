@@ -11,12 +11,12 @@ use moorline_link::time::earliest;
 use moorline_link::transport::DialError;
 use moorline_link::{
     Control, Delivery, Identity, Lane, LinkEvent, LinkId, Message, Outgoing, Port, Reason, Refusal,
-    SendError, Time, Transmit, Transport,
+    Resumes, SendError, Time, Transmit, Transport,
 };
 
 use crate::clock_sync::{ClockSync, RoundTrip};
 use crate::config_error::ConfigError;
-use crate::event::{Event, SessionId};
+use crate::event::{Event, Gap, SessionId};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::{LivenessPolicy, SleepWatch};
 use crate::reconnect::{Attempts, ReconnectMode, ReconnectPolicy};
@@ -368,15 +368,17 @@ impl<T: Transport> Dialer<T> {
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
                 self.session.until = None;
                 self.step(now, Input::TransportUp, None).ok();
-                let kept = self.session.kept.take();
                 if resumes.is_some() {
                     self.attempts.forget();
                     self.step(now, Input::Resume, None).ok();
-                } else {
-                    if kept.is_some() {
-                        self.step(now, Input::Lapse, Some(Reason::Forgotten)).ok();
+                }
+                match resumes {
+                    Some(Resumes::Lanes(_)) => self.session.kept = None,
+                    Some(Resumes::Peer(_)) => self.lapse(now),
+                    None => {
+                        self.lapse(now);
+                        self.send_login(now).ok();
                     }
-                    self.send_login(now).ok();
                 }
             }
             LinkEvent::Heard { link } if self.is_current(link) => {
@@ -591,6 +593,18 @@ impl<T: Transport> Dialer<T> {
             self.transport.control(now, link.link, &Control::Beat { beat }).ok();
         }
         self.step(now, Input::BeatSent, None).ok();
+    }
+
+    /// The session goes on without the lanes of its earlier link, if it had any.
+    fn lapse(&mut self, now: Time) {
+        let Some(kept) = self.session.kept.take() else { return };
+        let unsettled = self.transport.unsettled(kept.link);
+        self.transport.release(now, kept.link);
+        let lapsed = self.session.apply(now, Input::Lapse, Some(Reason::Forgotten));
+        if let Ok(Some(mut event)) = lapsed {
+            event.gap = Some(Gap { unsettled });
+            self.events.push_back(DialerEvent::Session(event));
+        }
     }
 
     /// Gives up what an earlier link had left.

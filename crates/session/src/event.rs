@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use moorline_link::transport::{LinkStats, Volume};
-use moorline_link::{Identity, Reason, Time};
+use moorline_link::{Identity, Lane, Reason, Time};
 
 use crate::lifecycle::{EventKind, State};
 
@@ -49,6 +49,26 @@ pub struct Event {
     pub address: Option<SocketAddr>,
     /// What went over the session, where it or its link ended; on a host.
     pub totals: Option<Box<Totals>>,
+    /// With [`ContinuityLost`](EventKind::ContinuityLost), what is known of the gap.
+    pub gap: Option<Gap>,
+}
+
+/// What may be lost where a session goes on without its lanes, as this side knows it. What the peer
+/// had sent is the peer's to tell: it has the same event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// Messages that were taken for sending on each reliable lane, in the order of
+    /// [`Lane::RELIABLE`], and of which nobody knows whether they arrived. All others did.
+    pub unsettled: [u64; Lane::RELIABLE.len()],
+}
+
+/// `3 ReliableOrdered and 0 ReliableUnordered messages may be lost`
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [ordered, unordered] = self.unsettled;
+        let [one, other] = Lane::RELIABLE;
+        write!(f, "{ordered} {one:?} and {unordered} {other:?} messages may be lost")
+    }
 }
 
 /// What went over a session, and the last figures of its link.
@@ -74,8 +94,11 @@ impl fmt::Display for Event {
         } else {
             write!(f, "{} -> {}: {:?}", self.from, self.to, self.kind)?;
         }
-        match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
+        if let Some(reason) = &self.reason {
+            write!(f, " ({reason})")?;
+        }
+        match &self.gap {
+            Some(gap) => write!(f, ": {gap}"),
             None => Ok(()),
         }
     }

@@ -210,6 +210,7 @@ impl Session {
             identity,
             address,
             totals: None,
+            gap: None,
         }))
     }
 

@@ -48,13 +48,14 @@ pub(super) enum Purpose {
     Cookie,
     CookieRotation,
     Reset,
+    Vault,
     Entropy,
     EntropyNext,
 }
 
 impl Purpose {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::ToHost,
         Self::ToClient,
         Self::PacketKey,
@@ -68,6 +69,7 @@ impl Purpose {
         Self::Cookie,
         Self::CookieRotation,
         Self::Reset,
+        Self::Vault,
         Self::Entropy,
         Self::EntropyNext,
     ];
@@ -87,6 +89,7 @@ impl Purpose {
             Self::Cookie => b"moorline 1 cookie",
             Self::CookieRotation => b"moorline 1 cookie rotation",
             Self::Reset => b"moorline 1 reset",
+            Self::Vault => b"moorline 1 vault",
             Self::Entropy => b"moorline 1 entropy",
             Self::EntropyNext => b"moorline 1 entropy next",
         }

@@ -9,6 +9,9 @@ use super::host_key::{private_key, public_key};
 use super::noise::LinkSecrets;
 use crate::wire::{Claim, HelloId, KEY_LEN, MAC_LEN, TicketId};
 
+/// The first byte of a ticket as bytes.
+const FORM: u8 = 1;
+
 /// The right to go on with the lanes of one link, once.
 #[derive(Clone, Debug)]
 pub struct Ticket {
@@ -52,6 +55,21 @@ impl Ticket {
         }
     }
 
+    /// The ticket as bytes, for the host's next run alone: whoever has them can go on with the
+    /// session.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&[FORM], &self.id.0[..], self.key.as_bytes(), &self.epoch.to_be_bytes()].concat()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) made.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&[FORM], bytes) = bytes.split_first_chunk()? else { return None };
+        let (id, bytes) = bytes.split_first_chunk()?;
+        let (key, bytes) = bytes.split_first_chunk()?;
+        let epoch = u64::from_be_bytes(bytes.try_into().ok()?);
+        Some(Self { id: TicketId(*id), key: Secret::new(*key), epoch })
+    }
+
     fn code(&self, hello: HelloId, ephemeral: &[u8; KEY_LEN]) -> [u8; MAC_LEN] {
         code(&self.key, &[&self.epoch.to_be_bytes(), &hello.0, ephemeral])
     }
@@ -88,5 +106,22 @@ mod tests {
         let next = Ticket::of(&secrets(9), 6);
         assert_eq!(next.check(hello, &public, &request), Verdict::Invalid);
         assert_ne!(Ticket::of(&secrets(8), 5).id(), ticket.id());
+    }
+
+    #[test]
+    fn a_ticket_comes_back_from_its_bytes_and_from_no_others() {
+        let ticket = Ticket::of(&secrets(9), 5);
+        let bytes = ticket.to_bytes();
+        let back = Ticket::from_bytes(&bytes).expect("a ticket");
+        assert_eq!((back.id(), back.epoch()), (ticket.id(), 5));
+        let hello = HelloId([1; 8]);
+        let ephemeral = Secret::new([7; 32]);
+        let claim = ticket.claim(hello, &ephemeral);
+        let public = public_key(&private_key(&ephemeral));
+        assert_eq!(back.check(hello, &public, &claim), Verdict::Valid);
+        let longer = [&bytes[..], &[0]].concat();
+        for other in [&bytes[..56], &bytes[1..], &longer, b""] {
+            assert!(Ticket::from_bytes(other).is_none(), "{other:?}");
+        }
     }
 }

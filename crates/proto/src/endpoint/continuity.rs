@@ -5,16 +5,18 @@
 //! nothing. A link that still lives gives its lanes away as one that was lost does, so that nobody
 //! waits for a ghost.
 
+use std::net::SocketAddr;
+
 use moorline_link::slots::SlotKey;
-use moorline_link::{Lane, LinkId, Outgoing, Reason, SendError, Time};
+use moorline_link::{Lane, LinkId, Outgoing, Reason, Resumes, SendError, Time};
 
 use super::dialing::Wish;
 use super::greeting::Guest;
 use super::links::{Entry, Stage};
-use super::{Endpoint, Side};
+use super::{Endpoint, EndpointConfig, Side};
 use crate::crypto::{Ticket, Verdict};
-use crate::lanes::{Lanes, Push};
-use crate::wire::{Claim, Place, Positions, ResumeGrant};
+use crate::lanes::{Inbox, Lanes, Outbox, OutboxConfig, Push};
+use crate::wire::{Claim, DATAGRAM_LEN_BASE, LanesState, Place, Positions, ResumeGrant};
 
 /// What a new link asked to go on with.
 #[derive(Debug)]
@@ -25,10 +27,8 @@ pub(super) struct Resumption {
     pub(super) epoch: u64,
     /// Client: the tickets before, by which the host may know the lanes.
     pub(super) before: Vec<Ticket>,
-    /// Host: what the client has of this side's lanes.
-    pub(super) positions: Positions,
-    /// Host: what the client takes in all.
-    pub(super) limit: u64,
+    /// Host: what the client has of this side's lanes, and takes.
+    pub(super) lanes: LanesState,
 }
 
 /// Whether the other side may come back after such a loss. Who left, lied or was thrown out does
@@ -141,39 +141,43 @@ impl Endpoint {
     pub(super) fn resumption_of(&self, guest: &Guest) -> Option<Resumption> {
         let Side::Host(host) = &self.side else { return None };
         let request = guest.params.resume.as_ref()?;
-        let (positions, limit) = (request.positions, guest.params.limits.data_max);
         let mut claims = std::iter::once(request.claim).chain(request.before.into_iter().flatten());
         claims.find_map(|claim| {
             let from = host.tickets.get(&claim.ticket).copied()?;
-            let ticket = self.links.get(from)?.ticket.as_ref()?;
+            let entry = self.links.get(from)?;
+            let ticket = entry.ticket.as_ref()?;
+            // Without the host's lanes the client begins with empty ones, too.
+            let limit = guest.params.limits.data_max;
+            let empty = LanesState { positions: Positions::default(), limit };
             let is_proven = ticket.check(guest.id, &guest.ephemeral, &claim) == Verdict::Valid;
             let epoch = claim.epoch;
             (is_proven && self.lanes_of(from).is_some()).then_some(Resumption {
                 from,
                 epoch,
                 before: Vec::new(),
-                positions,
-                limit,
+                lanes: if entry.is_restored { empty } else { request.lanes },
             })
         })
     }
 
-    /// What this side has of the lanes of an earlier link, and takes of them in all; none if the
-    /// earlier link has nothing to give any more.
-    pub(super) fn lanes_of(&self, from: SlotKey) -> Option<(Positions, u64)> {
+    /// What this side has of the lanes of an earlier link, and takes; none if the earlier link has
+    /// nothing to give any more.
+    pub(super) fn lanes_of(&self, from: SlotKey) -> Option<LanesState> {
         let entry = self.links.get(from)?;
         let inbox = match &entry.stage {
             Stage::Kept(lanes) => &lanes.inbox,
             Stage::Linked(link) if link.is_up() && !entry.is_parted => link.inbox(),
             _ => return None,
         };
-        Some((inbox.positions(), inbox.limit_now()))
+        Some(LanesState { positions: inbox.positions(), limit: inbox.limit_now() })
     }
 
-    /// What a host grants, and the limit to tell with it.
-    pub(super) fn grant(&self, resumption: &Resumption) -> Option<(ResumeGrant, u64)> {
-        let (positions, limit) = self.lanes_of(resumption.from)?;
-        Some((ResumeGrant { epoch: resumption.epoch.saturating_add(1), positions }, limit))
+    /// What a host grants.
+    pub(super) fn grant(&self, resumption: &Resumption) -> Option<ResumeGrant> {
+        let lanes = self.lanes_of(resumption.from)?;
+        let is_restored = self.links.get(resumption.from)?.is_restored;
+        let epoch = resumption.epoch.saturating_add(1);
+        Some(ResumeGrant { epoch, lanes: (!is_restored).then_some(lanes) })
     }
 
     /// The lanes of an earlier link, which is gone with that.
@@ -188,35 +192,87 @@ impl Endpoint {
 
     /// Host: the first packet of a link that was granted the lanes of an earlier one opens. What
     /// came of it: nothing to do, the earlier link, or that somebody else was quicker.
-    pub(super) fn go_over(&mut self, key: SlotKey) -> Result<Option<LinkId>, Reason> {
+    pub(super) fn go_over(&mut self, key: SlotKey) -> Result<Option<Resumes>, Reason> {
         let Some(entry) = self.links.get_mut(key) else { return Ok(None) };
         let Some(resumption) = entry.resumes.take() else { return Ok(None) };
-        let Some(lanes) = self.take_lanes(resumption.from) else {
+        let from = resumption.from;
+        let is_restored = self.links.get(from).is_some_and(|entry| entry.is_restored);
+        let Some(mut lanes) = self.take_lanes(from) else {
             return Err(Reason::Superseded);
         };
-        if let Some(Entry { stage: Stage::Answered(answered), .. }) = self.links.get_mut(key) {
-            answered.0.adopt(lanes, &resumption.positions, resumption.limit);
+        if is_restored {
+            // What the peer takes was not known when these lanes began.
+            lanes.outbox.set_window(resumption.lanes.limit);
         }
-        Ok(Some(LinkId(resumption.from)))
+        if let Some(Entry { stage: Stage::Answered(answered), .. }) = self.links.get_mut(key) {
+            answered.0.adopt(lanes, &resumption.lanes);
+        }
+        Ok(Some(if is_restored {
+            Resumes::Peer(LinkId(from))
+        } else {
+            Resumes::Lanes(LinkId(from))
+        }))
+    }
+
+    /// What the next run of this host needs to know this link's peer again.
+    pub(super) fn save_link(&self, key: SlotKey) -> Option<Vec<u8>> {
+        let (Side::Host(host), Some(entry)) = (&self.side, self.links.get(key)) else {
+            return None;
+        };
+        let ticket = entry.ticket.as_ref()?;
+        (host.tickets.get(&ticket.id()) == Some(&key)).then(|| ticket.to_bytes())
+    }
+
+    /// A link of an earlier run, which is kept with empty lanes.
+    pub(super) fn restore_link(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        saved: &[u8],
+    ) -> Option<SlotKey> {
+        let ticket = Ticket::from_bytes(saved)?;
+        let id = ticket.id();
+        let Side::Host(host) = &mut self.side else { return None };
+        let is_allowed =
+            !self.config.keep_time.is_zero() && self.links.len() < self.config.links_max;
+        if !is_allowed || host.tickets.contains_key(&id) {
+            return None;
+        }
+        let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
+        let part_len = DATAGRAM_LEN_BASE;
+        let outbox = Outbox::new(OutboxConfig { bytes_max, limit, part_len });
+        let lanes = Lanes { outbox, inbox: Inbox::new(limit) };
+        let mut entry = Entry::new(now, address, Stage::Kept(Box::new(lanes)));
+        (entry.ticket, entry.is_parted, entry.is_restored) = (Some(Box::new(ticket)), true, true);
+        let key = self.links.insert_with(|_| entry);
+        host.tickets.insert(id, key);
+        self.wheel.set(now, key.index, now + self.config.keep_time);
+        self.kept.push_back(key);
+        Some(key)
+    }
+
+    /// How many messages of each reliable lane are not known to have arrived.
+    pub(super) fn unsettled_of(&self, key: SlotKey) -> [u64; Lane::RELIABLE.len()] {
+        match self.links.get(key).map(|entry| &entry.stage) {
+            Some(Stage::Kept(lanes)) => lanes.outbox.unsettled(),
+            Some(Stage::Linked(link)) => link.outbox().unsettled(),
+            _ => [0; Lane::RELIABLE.len()],
+        }
     }
 
     /// Client: what it asks a host for, to go on with a kept link.
     pub(super) fn wish(&self, from: SlotKey) -> Option<Wish> {
-        let (positions, limit) = self.lanes_of(from).filter(|_| self.is_kept(from))?;
+        let lanes = self.lanes_of(from).filter(|_| self.is_kept(from))?;
         let entry = self.links.get(from)?;
         let ticket = entry.ticket.as_deref()?.clone();
         let before = entry.tickets_before.clone();
-        Some(Wish { ticket, before, positions, limit })
+        Some(Wish { ticket, before, lanes })
     }
 
-    /// Client: the lanes that a host goes on with, and the tickets by which it may know them still.
-    /// That is the one that the epoch of its answer tells of, and also those after it: a packet
-    /// that was late may have let one of them in meanwhile.
-    pub(super) fn take_granted(
-        &mut self,
-        asked: &Resumption,
-        grant: &ResumeGrant,
-    ) -> Option<(Lanes, Vec<Ticket>)> {
+    /// Client: the tickets by which a host may know the lanes still that it goes on with. That is
+    /// the one that the epoch of its answer tells of, and also those after it: a packet that was
+    /// late may have let one of them in meanwhile.
+    pub(super) fn granted(&self, asked: &Resumption, grant: &ResumeGrant) -> Option<Vec<Ticket>> {
         let is_of = |epoch: u64| grant.epoch == epoch.saturating_add(1);
         let latest = self.links.get(asked.from)?.ticket.as_deref().cloned()?;
         let mut known = vec![latest];
@@ -228,7 +284,7 @@ impl Endpoint {
         while known.len() > Claim::BEFORE_MAX {
             known.remove(known.len() - 2);
         }
-        Some((self.take_lanes(asked.from)?, known))
+        Some(known)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::crypto::{
     Ticket,
 };
 use crate::wire::{
-    Answer, COOKIE_LEN, ClientHello, ClientParams, HelloId, HostParams, Limits, Positions,
+    Answer, COOKIE_LEN, ClientHello, ClientParams, HelloId, HostParams, LanesState, Limits,
     ResumeRequest, Suite, TokenKind, VERSION, VersionList,
 };
 
@@ -46,9 +46,8 @@ pub(super) struct Wish {
     pub(super) ticket: Ticket,
     /// Those before, the latest first, of which a host may know one that never heard of the latest.
     pub(super) before: Vec<Ticket>,
-    /// What this side has of the host's lanes, and takes of them in all.
-    pub(super) positions: Positions,
-    pub(super) limit: u64,
+    /// What this side has of the host's lanes, and takes.
+    pub(super) lanes: LanesState,
 }
 
 /// What a host answered.
@@ -84,13 +83,12 @@ impl Dialing {
             resume: None,
         };
         if let Some(wish) = resume {
-            params.limits.data_max = wish.limit;
             params.resume = Some(ResumeRequest {
                 claim: wish.ticket.claim(id, &ephemeral),
                 before: std::array::from_fn(|place| {
                     wish.before.get(place).map(|before| before.claim(id, &ephemeral))
                 }),
-                positions: wish.positions,
+                lanes: wish.lanes,
             });
         }
         let (mut payload, mut prologue, mut noise) = (Vec::new(), Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, SendError, Time,
+    Control, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, Resumes, SendError, Time,
 };
 
 use super::continuity::{Resumption, place_of};
@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) hello: Option<(HelloId, [u8; KEY_LEN])>,
     /// Whether nobody above the seam knows it any more.
     pub(super) is_parted: bool,
+    /// Host: an earlier run of it had this link; its lanes are lost.
+    pub(super) is_restored: bool,
     is_ready: bool,
     pub(super) began_at: Time,
 }
@@ -62,7 +64,7 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    const fn new(now: Time, address: SocketAddr, stage: Stage) -> Self {
+    pub(super) const fn new(now: Time, address: SocketAddr, stage: Stage) -> Self {
         Self {
             address,
             stage,
@@ -72,6 +74,7 @@ impl Entry {
             reset_token: None,
             hello: None,
             is_parted: false,
+            is_restored: false,
             is_ready: false,
             began_at: now,
         }
@@ -119,8 +122,8 @@ impl Endpoint {
             .map_err(|_| DialError::HostOnly)?;
         let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
         entry.resumes = wish.map(|(from, wish)| {
-            let (epoch, Wish { before, positions, limit, .. }) = (wish.ticket.epoch(), wish);
-            Box::new(Resumption { from, epoch, before, positions, limit })
+            let (epoch, Wish { before, lanes, .. }) = (wish.ticket.epoch(), wish);
+            Box::new(Resumption { from, epoch, before, lanes })
         });
         let key = self.links.insert_with(|_| entry);
         client.links.push(key);
@@ -219,10 +222,7 @@ impl Endpoint {
             Suite::Aes => guest.suite,
             Suite::ChaCha => Suite::ChaCha,
         };
-        let mut limits = limits(&self.config);
-        limits.data_max = grant.map_or(limits.data_max, |(_, limit)| limit);
-        let peer = guest.params.limits;
-        let resumed = grant.map(|(grant, _)| grant);
+        let (limits, peer, resumed) = (limits(&self.config), guest.params.limits, grant);
         let yes = Answer::Accepted(HostParams { suite, connection, reset_token, limits, resumed });
         let mut answer = Vec::new();
         let made = greeting::answer(*guest, &yes, &mut self.entropy, &mut answer);
@@ -312,15 +312,19 @@ impl Endpoint {
         let asked = self.links.get_mut(key).and_then(|entry| entry.resumes.take());
         let (mut resumes, mut tickets_before) = (None, Vec::new());
         if let Some(asked) = asked {
-            match &params.resumed {
-                Some(grant) => {
-                    if let Some((lanes, known)) = self.take_granted(&asked, grant) {
-                        link.adopt(lanes, &grant.positions, params.limits.data_max);
-                        resumes = Some(LinkId(asked.from));
-                        tickets_before = known;
-                    }
+            let granted = params.resumed.as_ref();
+            if let Some((grant, known)) =
+                granted.and_then(|it| Some((it, self.granted(&asked, it)?)))
+            {
+                tickets_before = known;
+                resumes = Some(Resumes::Peer(LinkId(asked.from)));
+                link.go_on();
+                if let Some(theirs) = &grant.lanes {
+                    resumes = self.take_lanes(asked.from).map(|lanes| {
+                        link.adopt(lanes, theirs);
+                        Resumes::Lanes(LinkId(asked.from))
+                    });
                 }
-                None => self.release_kept(asked.from),
             }
         }
         if resumes.is_none() && params.resumed.is_some() {
@@ -394,7 +398,7 @@ impl Endpoint {
         key: SlotKey,
         header: &ShortHeader,
         datagram: &[u8],
-    ) -> Result<Option<LinkId>, Reason> {
+    ) -> Result<Option<Resumes>, Reason> {
         let entry = self.links.get(key);
         let answered = entry.filter(|entry| entry.resumes.is_some()).and_then(Entry::link);
         if answered.is_some_and(|link| link.is_of_peer(header, datagram)) {

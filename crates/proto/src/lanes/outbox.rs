@@ -207,6 +207,21 @@ impl Outbox {
         self.reliable.iter().all(ReliableOut::is_empty)
     }
 
+    /// How many messages of the reliable lanes of the application, in the order of
+    /// [`Lane::RELIABLE`], are not known to have arrived.
+    pub fn unsettled(&self) -> [u64; Lane::RELIABLE.len()] {
+        let mut counts = [0; Lane::RELIABLE.len()];
+        for lane in &self.reliable {
+            let count = match lane.place() {
+                Place::Control => continue,
+                Place::Unordered => &mut counts[1],
+                _ => &mut counts[0],
+            };
+            *count += lane.undone_len() as u64;
+        }
+        counts
+    }
+
     /// How many messages of reliable lanes are not known to have arrived.
     pub fn unsettled_len(&self) -> usize {
         self.reliable.iter().map(ReliableOut::len).sum()
@@ -368,6 +383,11 @@ impl Outbox {
     /// The notice of a message that arrived.
     pub fn poll_arrived(&mut self) -> Option<u64> {
         self.arrived.pop_front()
+    }
+
+    /// The peer takes so much at once, before anything was sent.
+    pub const fn set_window(&mut self, window: u64) {
+        (self.window, self.config.limit) = (window, window);
     }
 
     /// The peer takes so much in all; less than before says nothing.

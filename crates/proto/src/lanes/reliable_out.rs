@@ -92,6 +92,11 @@ impl ReliableOut {
         self.messages.len()
     }
 
+    /// How many messages are not known to have arrived.
+    pub(super) fn undone_len(&self) -> usize {
+        self.messages.iter().filter(|message| !message.is_done).count()
+    }
+
     /// Whether something waits to be sent for the first time.
     pub(super) fn is_waiting(&self) -> bool {
         self.sent < self.messages.len()

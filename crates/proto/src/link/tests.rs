@@ -520,8 +520,9 @@ fn lanes_go_over_with_their_limits() {
     next.run(Duration::from_secs(1));
     next.messages(HOST);
     let (of_client, of_host) = (client.inbox.positions(), host.inbox.positions());
-    next.links[CLIENT].adopt(client, &of_host, told);
-    next.links[HOST].adopt(host, &of_client, told);
+    let state = |positions| LanesState { positions, limit: told };
+    next.links[CLIENT].adopt(client, &state(of_host));
+    next.links[HOST].adopt(host, &state(of_client));
     for number in 300..700 {
         next.push(CLIENT, Place::Ordered(0), &message(number, 1_024)).expect("there is room");
     }

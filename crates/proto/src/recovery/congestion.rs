@@ -459,8 +459,8 @@ impl Congestion {
         self.round.acked_bytes.saturating_mul(1_000_000) / elapsed
     }
 
-    /// The same with what was lost, which took its place on the way as well; unless so much was lost
-    /// that the path must be too full.
+    /// The same with what was lost, which took its place on the way as well; unless so much was
+    /// lost that the path must be too full.
     fn carried_rate(&self, now: Time) -> u64 {
         let (rate, acked) = (self.round_rate(now), self.round.acked_bytes.max(1));
         let lost = self.round.lost.saturating_mul(self.packet_len);

@@ -66,6 +66,7 @@ const EPOCH: u64 = 10;
 const POSITIONS: u64 = 11;
 const CLAIM: u64 = 12;
 const CLAIMS_BEFORE: u64 = 13;
+const LANES_LIMIT: u64 = 14;
 
 /// The most parameters of one side, unknown ones included.
 const PARAMETERS_LEN_MAX: usize = 32;
@@ -138,8 +139,8 @@ pub struct ResumeRequest {
     /// Of those before on which the host was not heard, and of the last on which it was: it may
     /// know no later one.
     pub before: [Option<Claim>; Claim::BEFORE_MAX],
-    /// What it has of the host's lanes.
-    pub positions: Positions,
+    /// What it has of the host's lanes, and takes.
+    pub lanes: LanesState,
 }
 
 /// What a host says when it goes on with them.
@@ -147,8 +148,18 @@ pub struct ResumeRequest {
 pub struct ResumeGrant {
     /// How often the lanes went over to another link, with this time.
     pub epoch: u64,
-    /// What it has of the client's lanes.
+    /// What it has of the client's lanes, and takes; none if it knows the session and has no lanes,
+    /// as it was started again. Both sides begin with empty lanes then.
+    pub lanes: Option<LanesState>,
+}
+
+/// How far one side is with the lanes of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanesState {
+    /// What arrived.
     pub positions: Positions,
+    /// How many bytes of reliable messages it takes, counted since the lanes began.
+    pub limit: u64,
 }
 
 /// What a client tells a host in its first message.
@@ -179,11 +190,14 @@ impl ClientParams {
             application: u64::from_be_bytes(application),
             version_max: u32::from_be_bytes(version_max),
             limits: read.limits.limits()?,
-            resume: read.claim.map(|claim| ResumeRequest {
-                claim,
-                before: read.before,
-                positions: read.positions.unwrap_or_default(),
-            }),
+            resume: match read.claim {
+                Some(claim) => Some(ResumeRequest {
+                    claim,
+                    before: read.before,
+                    lanes: read.lanes().ok_or(WireError::Parameters)?,
+                }),
+                None => None,
+            },
         })
     }
 
@@ -193,12 +207,13 @@ impl ClientParams {
         self.limits.emit(out);
         put_parameter(out, VERSION_MAX, &self.version_max.to_be_bytes());
         if let Some(resume) = &self.resume {
-            put_positions(out, &resume.positions);
+            put_positions(out, &resume.lanes.positions);
             put_parameter(out, CLAIM, &resume.claim.bytes());
             let before: Vec<_> = resume.before.iter().flatten().map(Claim::bytes).collect();
             if !before.is_empty() {
                 put_parameter(out, CLAIMS_BEFORE, &before.concat());
             }
+            put_number(out, LANES_LIMIT, resume.lanes.limit);
         }
     }
 }
@@ -225,8 +240,7 @@ impl HostParams {
         let suite = read.suite.ok_or(WireError::Parameters)?;
         let connection = ConnectionId(*read.connection.ok_or(WireError::Parameters)?);
         let reset_token = *read.reset_token.ok_or(WireError::Parameters)?;
-        let positions = read.positions.unwrap_or_default();
-        let resumed = read.epoch.map(|epoch| ResumeGrant { epoch, positions });
+        let resumed = read.epoch.map(|epoch| ResumeGrant { epoch, lanes: read.lanes() });
         Ok(Self { suite, connection, reset_token, limits: read.limits.limits()?, resumed })
     }
 
@@ -236,10 +250,11 @@ impl HostParams {
         put_parameter(out, RESET_TOKEN, &self.reset_token);
         self.limits.emit(out);
         if let Some(resumed) = &self.resumed {
-            let mut value = Vec::new();
-            put_varint(&mut value, resumed.epoch);
-            put_parameter(out, EPOCH, &value);
-            put_positions(out, &resumed.positions);
+            put_number(out, EPOCH, resumed.epoch);
+            if let Some(lanes) = &resumed.lanes {
+                put_positions(out, &lanes.positions);
+                put_number(out, LANES_LIMIT, lanes.limit);
+            }
         }
     }
 }
@@ -302,6 +317,7 @@ struct Parameters<'a> {
     positions: Option<Positions>,
     claim: Option<Claim>,
     before: [Option<Claim>; Claim::BEFORE_MAX],
+    lanes_limit: Option<u64>,
 }
 
 #[derive(Default)]
@@ -356,9 +372,17 @@ impl<'a> Parameters<'a> {
                     }
                 }
             }
+            LANES_LIMIT => self.lanes_limit = Some(value.varint()?),
             _ => return Ok(()),
         }
         if value.is_empty() { Ok(()) } else { Err(WireError::OutOfRange) }
+    }
+}
+
+impl Parameters<'_> {
+    fn lanes(&self) -> Option<LanesState> {
+        let positions = self.positions.unwrap_or_default();
+        self.lanes_limit.map(|limit| LanesState { positions, limit })
     }
 }
 
@@ -385,9 +409,7 @@ impl Limits {
             (IDLE, self.idle_millis),
             (DATA_MAX, self.data_max),
         ] {
-            put_varint(out, number);
-            put_varint(out, varint_len(value) as u64);
-            put_varint(out, value);
+            put_number(out, number, value);
         }
     }
 }
@@ -412,6 +434,12 @@ fn put_positions(out: &mut Vec<u8>, positions: &Positions) {
     let mut value = Vec::new();
     positions.emit(&mut value);
     put_parameter(out, POSITIONS, &value);
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {
+    put_varint(out, number);
+    put_varint(out, varint_len(value) as u64);
+    put_varint(out, value);
 }
 
 fn put_parameter(out: &mut Vec<u8>, number: u64, value: &[u8]) {

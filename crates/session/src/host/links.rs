@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use moorline_link::Time;
-use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, Refusal, RefusalCode, Transport};
+use moorline_link::{
+    Control, LinkEvent, LinkId, Message, Reason, Refusal, RefusalCode, Resumes, Transport,
+};
 
 use super::{Host, HostEvent, farewell};
-use crate::event::SessionId;
+use crate::event::{Gap, SessionId};
 use crate::lifecycle::{Input, State};
 use crate::session::{LinkRef, Sign};
 
@@ -120,6 +122,11 @@ impl<T: Transport> Host<T> {
 
     fn put_on(&mut self, id: SessionId, link: LinkRef, address: SocketAddr) {
         self.table.attach(id, link, address);
+        self.note_link(id, link);
+    }
+
+    /// Notes whose link this is.
+    pub(super) fn note_link(&mut self, id: SessionId, link: LinkRef) {
         let sessions = &mut self.on_link[usize::from(link.transport)];
         let slot = link.link.0.index as usize;
         if sessions.len() <= slot {
@@ -130,7 +137,8 @@ impl<T: Transport> Host<T> {
 
     /// A link goes on with the lanes of an earlier one: so does the session, whether it was kept or
     /// its old link was taken for living still.
-    fn on_resumed(&mut self, now: Time, link: LinkRef, address: SocketAddr, old: LinkId) {
+    fn on_resumed(&mut self, now: Time, link: LinkRef, address: SocketAddr, resumes: Resumes) {
+        let old = resumes.link();
         let Some(id) = self.resumable(link.transport, old) else {
             // The session ended since the peer asked.
             let gone = Refusal::new(RefusalCode::Evicted, "the session is over");
@@ -154,6 +162,11 @@ impl<T: Transport> Host<T> {
         }
         self.counters.resumed += 1;
         self.step(now, id, Input::Resume, None).ok();
+        if let Resumes::Peer(_) = resumes {
+            // What this host had sent is lost with the run of it that had the session.
+            self.lapse(now, id, Gap::default());
+        }
+        self.note_unsaved(id);
         self.arm(now, id);
     }
 
@@ -272,19 +285,19 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Gives up what a session's earlier link had left. Whether there was something.
-    pub(super) fn release_kept(&mut self, now: Time, id: SessionId) -> bool {
-        let kept = self.table.get_mut(id).and_then(|session| session.kept.take());
-        if let Some(link) = kept {
-            // Its place may be another link's by now, if the transport gave it up before.
-            let slots = &mut self.on_link[usize::from(link.transport)];
-            let slot = slots.get_mut(link.link.0.index as usize);
-            if let Some(slot) = slot.filter(|slot| **slot == Some(id)) {
-                *slot = None;
-            }
-            self.transports[usize::from(link.transport)].release(now, link.link);
+    /// Gives up what a session's earlier link had left; what of it, if there was something.
+    pub(super) fn release_kept(&mut self, now: Time, id: SessionId) -> Option<Gap> {
+        let link = self.table.get_mut(id)?.kept.take()?;
+        // Its place may be another link's by now, if the transport gave it up before.
+        let slots = &mut self.on_link[usize::from(link.transport)];
+        let slot = slots.get_mut(link.link.0.index as usize);
+        if let Some(slot) = slot.filter(|slot| **slot == Some(id)) {
+            *slot = None;
         }
-        kept.is_some()
+        let carrier = &mut self.transports[usize::from(link.transport)];
+        let unsettled = carrier.unsettled(link.link);
+        carrier.release(now, link.link);
+        Some(Gap { unsettled })
     }
 
     pub(super) fn session_on(&self, transport: u8, link: LinkId) -> Option<SessionId> {

@@ -107,6 +107,7 @@ impl<T: Transport> Host<T> {
             let why = Reason::Evicted(Arc::from("the answer to its login could not be sent"));
             self.remove(now, session, why);
         }
+        self.note_unsaved(session);
         self.arm(now, session);
         Ok(logged_in)
     }
@@ -178,15 +179,15 @@ impl<T: Transport> Host<T> {
     fn return_to(&mut self, now: Time, kept: SessionId, asked: SessionId) {
         self.table.end_keep(kept);
         self.step(now, kept, Input::AttemptStart, None).ok();
-        let is_lapsed = self.release_kept(now, kept);
+        let gap = self.release_kept(now, kept);
         self.move_link(asked, kept);
         if let Some(session) = self.table.get_mut(asked) {
             session.identity = None;
         }
         self.remove(now, asked, Reason::ReturnedToKept);
         self.step(now, kept, Input::TransportUp, None).ok();
-        if is_lapsed {
-            self.step(now, kept, Input::Lapse, Some(Reason::Forgotten)).ok();
+        if let Some(gap) = gap {
+            self.lapse(now, kept, gap);
         }
         self.step(now, kept, Input::LoginStart, None).ok();
     }

@@ -3,8 +3,9 @@
 mod due;
 mod links;
 pub(crate) mod login;
+pub(crate) mod saved;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use moorline_link::{
 
 use crate::config::{HostConfig, Limits};
 use crate::config_error::ConfigError;
-use crate::event::{Event, ObserverId, Observers, SessionId, Totals, Watch};
+use crate::event::{Event, Gap, ObserverId, Observers, SessionId, Totals, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
 use crate::session::{Due, Session};
@@ -98,6 +99,8 @@ pub struct HostCounters {
     pub controls_misplaced: u64,
     /// Sessions that went on on another link without a login.
     pub resumed: u64,
+    /// Sessions of an earlier run of this host that are kept for their users.
+    pub restored: u64,
     /// How often this process was found to have slept.
     pub slept: u64,
 }
@@ -120,6 +123,7 @@ impl HostCounters {
             ("timed_out", self.timed_out),
             ("kept", self.kept),
             ("resumed", self.resumed),
+            ("restored", self.restored),
             ("slept", self.slept),
         ]
         .map(|(name, value)| Counter { name, value })
@@ -157,6 +161,8 @@ pub struct Host<T> {
     redirect: Option<Redirect>,
     /// Spreads those who are sent elsewhere over time.
     spread: Rng,
+    /// Sessions that are to be saved anew, or are over, if anyone wants to know.
+    unsaved: Option<BTreeSet<SessionId>>,
 }
 
 /// Where a host that drains sends its users.
@@ -191,6 +197,7 @@ impl<T: Transport> Host<T> {
             is_stopped: false,
             redirect: None,
             spread: Rng::new(seed.rotate_left(32)),
+            unsaved: None,
             config,
         })
     }
@@ -390,10 +397,23 @@ impl<T: Transport> Host<T> {
         let totals = if is_end { self.totals(id) } else { None };
         if let Some(mut event) = self.table.apply(now, id, input, reason)? {
             event.totals = totals;
-            self.observers.tell(&event);
-            self.events.push_back(HostEvent::Session(event));
+            self.tell(event);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.observers.tell(&event);
+        self.events.push_back(HostEvent::Session(event));
+    }
+
+    /// A session goes on, but what was on its way may be lost.
+    fn lapse(&mut self, now: Time, id: SessionId, gap: Gap) {
+        let lapsed = self.table.apply(now, id, Input::Lapse, Some(Reason::Forgotten));
+        if let Ok(Some(mut event)) = lapsed {
+            event.gap = Some(gap);
+            self.tell(event);
+        }
     }
 
     /// The one way in which a session leaves the table.
@@ -405,6 +425,7 @@ impl<T: Transport> Host<T> {
         self.drop_link(now, id, farewell.as_ref());
         self.release_kept(now, id);
         if self.table.remove(id).is_some() {
+            self.note_unsaved(id);
             self.counters.sessions_closed += 1;
             self.ended[kind] = (name, self.ended[kind].1 + 1);
         }

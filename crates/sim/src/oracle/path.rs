@@ -40,6 +40,7 @@ mod tests {
             identity: None,
             address: None,
             totals: None,
+            gap: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Lanes go over from a link that died, or that is taken for living still, to the next one.
 
 use super::*;
-use moorline_link::Lane;
+use moorline_link::{Lane, Resumes};
 
 /// A link dies after two seconds of silence.
 fn short() -> EndpointConfig {
@@ -18,6 +18,8 @@ struct Talk {
     links: [LinkId; 2],
     sent: [u32; 2],
     got: [Vec<u32>; 2],
+    /// How often the lanes began anew.
+    renewed: [u32; 2],
 }
 
 const CLIENT: usize = 0;
@@ -34,8 +36,13 @@ impl Talk {
             panic!("it is up")
         };
         let at_host = *at_host;
-        let mut talk =
-            Self { world, links: [link, at_host], sent: [0; 2], got: Default::default() };
+        let mut talk = Self {
+            world,
+            links: [link, at_host],
+            sent: [0; 2],
+            got: Default::default(),
+            renewed: [0; 2],
+        };
         let welcome = Control::LoginAccepted { server_tick: 0, payload: Vec::new() };
         talk.world.host.control(talk.world.now, at_host, &welcome).expect("it is up");
         talk.world.run(Duration::from_millis(200));
@@ -86,7 +93,15 @@ impl Talk {
                         self.got[side].push(u32::from_be_bytes(*number));
                     }
                     LinkEvent::Up { link, resumes, .. } => {
-                        assert_eq!(resumes, Some(self.links[side]));
+                        let resumes = resumes.expect("it goes on");
+                        assert_eq!(resumes.link(), self.links[side]);
+                        if let Resumes::Peer(_) = resumes {
+                            self.renewed[side] += 1;
+                            self.got[side].clear();
+                            let end =
+                                if side == CLIENT { self.client() } else { &mut self.world.host };
+                            end.release(Time::ZERO, resumes.link());
+                        }
                         self.links[side] = link;
                     }
                     _ => {}
@@ -111,6 +126,14 @@ impl Talk {
             expected.sort_unstable();
             assert_eq!(got, expected, "side {side}");
         }
+    }
+
+    /// The host's process dies and is started again, with what it saved.
+    fn restart(&mut self, config: &EndpointConfig, saved: &[u8], random: u8) {
+        let host = Endpoint::host(config.clone(), &host_key(), secret(random));
+        self.world.host = host.expect("it can work");
+        let restored = self.world.host.restore(self.world.now, address(1), saved);
+        self.links[AT_HOST] = restored.expect("there is room");
     }
 
     fn is_kept(&mut self, side: usize) -> bool {
@@ -243,7 +266,9 @@ fn a_host_that_knows_nothing_says_so_and_the_client_logs_in_anew() {
     talk.world.run(Duration::from_millis(300));
     let up = talk.world.client_events.iter().find(|it| matches!(it, LinkEvent::Up { .. }));
     assert!(matches!(up, Some(LinkEvent::Up { resumes: None, .. })), "{up:?}");
-    assert!(!talk.is_kept(CLIENT), "what is of no use is not kept");
+    let (now, earlier) = (talk.world.now, talk.links[CLIENT]);
+    assert!(talk.is_kept(CLIENT), "its owner may want to know what it held");
+    talk.client().release(now, earlier);
     assert_eq!(talk.client().links.len(), 1);
 }
 
@@ -286,4 +311,61 @@ impl Talk {
         let message = Outgoing { kind, lane, key: 0, payload: b"hello?", notice: None };
         self.client().send(now, link, message).expect("it seems to be up");
     }
+}
+
+#[test]
+fn a_host_that_was_started_again_knows_its_peer_and_both_begin_empty_lanes() {
+    let mut talk = Talk::new(&short());
+    for _ in 0..20 {
+        talk.send();
+        talk.run(Duration::from_millis(10));
+    }
+    for (round, random) in [(1, 77), (2, 78)] {
+        talk.run(Duration::from_millis(500));
+        let saved = talk.world.host.save(talk.links[AT_HOST]).expect("it can be saved");
+        talk.restart(&short(), &saved, random);
+        assert!(talk.world.host.restore(talk.world.now, address(1), &saved).is_none(), "twice");
+        // One goes out to nobody, one waits at the host.
+        talk.sent = [0; 2];
+        talk.send();
+        talk.run(Duration::from_millis(700));
+        assert!(talk.is_kept(CLIENT), "a reset tells it");
+        let link = talk.links[CLIENT];
+        assert_eq!(talk.client().unsettled(link), [1, 1]);
+        talk.dial();
+        talk.run(Duration::from_millis(300));
+        assert_eq!(talk.renewed, [round, round]);
+        // Of the first message only the host's came.
+        assert_eq!((&talk.got[CLIENT][..], &talk.got[AT_HOST][..]), (&[0, 0][..], &[][..]));
+        talk.sent = [0, 1];
+        for _ in 0..20 {
+            talk.send();
+            talk.run(Duration::from_millis(10));
+        }
+        talk.assert_all_came();
+        assert_eq!((talk.world.host.links.len(), talk.client().links.len()), (1, 1));
+    }
+}
+
+#[test]
+fn a16_what_an_earlier_run_saved_of_an_earlier_link_is_worth_nothing_after_the_next() {
+    let mut talk = Talk::new(&short());
+    let first = talk.world.host.save(talk.links[AT_HOST]).expect("it can be saved");
+    talk.restart(&short(), &first, 77);
+    talk.send();
+    talk.run(Duration::from_millis(700));
+    talk.dial();
+    talk.run(Duration::from_millis(300));
+    assert_eq!(talk.renewed, [1, 1]);
+    // Somebody puts the file of before in the place of the one that is there.
+    talk.restart(&short(), &first, 78);
+    talk.send();
+    talk.run(Duration::from_millis(700));
+    talk.world.client_events.clear();
+    let (now, link) = (talk.world.now, talk.links[CLIENT]);
+    talk.client().dial(now, HOST, Some(link)).expect("a client dials");
+    talk.world.run(Duration::from_millis(300));
+    let up = talk.world.client_events.iter().find(|it| matches!(it, LinkEvent::Up { .. }));
+    assert!(matches!(up, Some(LinkEvent::Up { resumes: None, .. })), "{up:?}");
+    assert!(talk.world.host.restore(talk.world.now, address(1), b"nonsense").is_none());
 }
