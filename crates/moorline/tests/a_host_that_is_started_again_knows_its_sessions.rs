@@ -57,7 +57,7 @@ fn kill(stage: &mut Stage) {
 /// What a client was told of the latest gap.
 fn gap(stage: &Stage, client: usize) -> [u64; 2] {
     let mut gaps = stage.told_by_clients[client].iter().rev().filter_map(|event| match event {
-        ClientEvent::Session(event) => event.gap,
+        ClientEvent::Session(event) => event.gap.as_deref(),
         _ => None,
     });
     gaps.next().expect("a gap").unsettled

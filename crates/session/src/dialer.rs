@@ -602,7 +602,7 @@ impl<T: Transport> Dialer<T> {
         self.transport.release(now, kept.link);
         let lapsed = self.session.apply(now, Input::Lapse, Some(Reason::Forgotten));
         if let Ok(Some(mut event)) = lapsed {
-            event.gap = Some(Gap { unsettled });
+            event.gap = Some(Box::new(Gap { unsettled }));
             self.events.push_back(DialerEvent::Session(event));
         }
     }

@@ -50,7 +50,7 @@ pub struct Event {
     /// What went over the session, where it or its link ended; on a host.
     pub totals: Option<Box<Totals>>,
     /// With [`ContinuityLost`](EventKind::ContinuityLost), what is known of the gap.
-    pub gap: Option<Gap>,
+    pub gap: Option<Box<Gap>>,
 }
 
 /// What may be lost where a session goes on without its lanes, as this side knows it. What the peer

@@ -33,6 +33,8 @@ pub struct Figures {
     pub nonces: u64,
     /// How often clients were told that they could not go on where they stopped.
     pub lapses: u64,
+    /// Of these, how often there was no login: the host was started again.
+    pub renewals: u64,
     /// For each link that a logged-in client lost: since when nothing had been heard.
     pub detected_after: Vec<Duration>,
     /// For each time that a client went on without a login: how long its session had no link.
@@ -50,6 +52,7 @@ impl Figures {
         self.logins += outcome.logins;
         self.resumes += outcome.resumes;
         self.lapses += outcome.lapses;
+        self.renewals += outcome.renewals;
         self.reliable += outcome.reliable;
         self.latest += outcome.latest;
         self.datagrams += outcome.datagrams;
@@ -103,9 +106,9 @@ impl fmt::Display for Figures {
         }
         if self.resumes > 0 {
             let (lost, resumed) = (self.detected_after.len(), self.resumed_after.len());
-            let lapses = self.lapses;
+            let (lapses, renewals) = (self.lapses, self.renewals);
             write!(f, "{lost} links lost while logged in; {resumed} resumed without a login, ")?;
-            writeln!(f, "{lapses} told of a gap")?;
+            writeln!(f, "{lapses} told of a gap, {renewals} of them without a login")?;
             write_percentiles(f, "silence until it was noticed", &self.detected_after)?;
             write_percentiles(f, "without a link until resumed", &self.resumed_after)?;
         }

@@ -35,6 +35,8 @@ pub(crate) struct Record<'t> {
     pub(crate) logins: u64,
     pub(crate) resumes: u64,
     pub(crate) lapses: u64,
+    /// Of these, how often there was no login: the host was started again.
+    pub(crate) renewals: u64,
     pub(crate) detected_after: Vec<Duration>,
     pub(crate) resumed_after: Vec<Duration>,
     pub(crate) datagrams: u64,
@@ -51,6 +53,7 @@ impl<'t> Record<'t> {
             logins: 0,
             resumes: 0,
             lapses: 0,
+            renewals: 0,
             detected_after: Vec::new(),
             resumed_after: Vec::new(),
             datagrams: 0,

@@ -45,6 +45,8 @@ pub struct Outcome {
     pub resumes: u64,
     /// How often clients were told that they could not go on where they stopped.
     pub lapses: u64,
+    /// Of these, how often there was no login: the host was started again.
+    pub renewals: u64,
     /// For each link that a logged-in client lost: since when nothing had been heard.
     pub detected_after: Vec<Duration>,
     /// For each time that a client went on without a login: how long its session had no link.
@@ -89,6 +91,7 @@ pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outco
         logins: record.logins,
         resumes: record.resumes,
         lapses: record.lapses,
+        renewals: record.renewals,
         detected_after: record.detected_after.clone(),
         resumed_after: record.resumed_after.clone(),
         reliable: record.ledger.reliable_delivered,

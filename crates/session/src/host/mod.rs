@@ -411,7 +411,7 @@ impl<T: Transport> Host<T> {
     fn lapse(&mut self, now: Time, id: SessionId, gap: Gap) {
         let lapsed = self.table.apply(now, id, Input::Lapse, Some(Reason::Forgotten));
         if let Ok(Some(mut event)) = lapsed {
-            event.gap = Some(gap);
+            event.gap = Some(Box::new(gap));
             self.tell(event);
         }
     }

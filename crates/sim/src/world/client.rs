@@ -249,6 +249,12 @@ impl<'a> ClientSide<'a> {
             EventKind::ContinuityLost => {
                 self.end_epoch(now, record);
                 record.lapses += 1;
+                // The host knows the user still: there is no login.
+                if event.to == State::LoggedIn {
+                    record.renewals += 1;
+                    self.epoch = Some(record.ledger.begin(Side::Client, self.user));
+                    self.go_on(now);
+                }
             }
             EventKind::Disconnected => self.end_epoch(now, record),
             _ => {}

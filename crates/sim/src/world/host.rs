@@ -10,7 +10,8 @@ use moorline_link::{
 };
 use moorline_proto::wire::Direction;
 use moorline_session::{
-    Event, EventKind, Host, HostConfig, HostEvent, LoggedIn, Session, SessionId, Side, State,
+    Event, EventKind, Host, HostConfig, HostEvent, LoggedIn, SavedSession, Session, SessionId,
+    Side, State,
 };
 
 use super::wire::{Arrived, Socket};
@@ -66,6 +67,11 @@ pub(crate) struct HostSide<'a> {
     pub(crate) links: BTreeSet<LinkId>,
     pub(crate) balance: Balance,
     rounds: usize,
+    /// Whether its sessions outlive the process, and as what.
+    is_saving: bool,
+    saved: BTreeMap<SessionId, SavedSession>,
+    /// Sessions of an earlier process whose user is not back yet.
+    restored: BTreeSet<SessionId>,
     dice: Dice,
 }
 
@@ -77,6 +83,7 @@ impl<'a> HostSide<'a> {
         send_gap: Duration,
     ) -> Self {
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let mut dice = Dice::new(endpoint.seed);
         Self {
             carrier,
             config,
@@ -98,17 +105,27 @@ impl<'a> HostSide<'a> {
             links: BTreeSet::new(),
             balance: Balance::default(),
             rounds: 0,
-            dice: Dice::new(endpoint.seed),
+            is_saving: dice.permille(500),
+            saved: BTreeMap::new(),
+            restored: BTreeSet::new(),
+            dice,
             endpoint,
         }
     }
 
-    /// A new process at the same addresses, which knows nobody.
+    /// A new process at the same addresses, which knows nobody but whom the one before saved.
     pub(crate) fn start(&mut self, now: Time) {
         let endpoint = Endpoint { seed: self.dice.seed(), ..self.endpoint.clone() };
         let transports = vec![self.carrier.host(endpoint)];
         let host = Host::new(self.config.clone(), transports, self.dice.seed());
-        self.process = Some(host.expect("the settings make sense"));
+        let mut host = host.expect("the settings make sense");
+        if self.is_saving {
+            host.begin_saving();
+        }
+        for saved in std::mem::take(&mut self.saved).into_values() {
+            self.restored.extend(host.restore(now, saved));
+        }
+        self.process = Some(host);
         self.up_at = None;
         self.send_at = now;
         self.balance.forget_all();
@@ -123,6 +140,7 @@ impl<'a> HostSide<'a> {
         self.ended.clear();
         self.moved.clear();
         self.links.clear();
+        self.restored.clear();
         self.asleep_until = Time::ZERO;
         self.slow_until = Time::ZERO;
         std::mem::take(&mut self.users).values().for_each(|epoch| record.ledger.end(*epoch));
@@ -189,6 +207,13 @@ impl<'a> HostSide<'a> {
 
     fn transmit(&mut self, now: Time, record: &mut Record<'_>, send: Post<'_>) -> Checked {
         let Some(host) = self.process.as_mut() else { return Ok(()) };
+        // What changed is saved before a peer hears of it.
+        for id in host.take_unsaved() {
+            match host.saved(id) {
+                Some(saved) => self.saved.insert(id, saved),
+                None => self.saved.remove(&id),
+            };
+        }
         let mut datagram = Vec::new();
         while let Some((_, sent)) = host.poll_transmit(now, &mut datagram) {
             let session = host.sessions().by_address(sent.to);
@@ -262,16 +287,22 @@ impl<'a> HostSide<'a> {
             event.kind,
             EventKind::Disconnected | EventKind::ContinuityLost | EventKind::LoginSucceeded
         );
-        if (has_left || is_over)
+        // What is sent to a user of the process before, who is not back yet, is not lost.
+        let is_back = event.kind == EventKind::ContinuityLost
+            && self.restored.remove(&id)
+            && event.to == State::LoggedIn;
+        if (has_left || is_over && !is_back)
             && let Some(epoch) = self.users.remove(&id)
         {
             record.ledger.end(epoch);
         }
         match event.kind {
+            EventKind::ReconnectScheduled if event.from == State::Disconnected => {
+                let user = user_of(event)?;
+                self.users.insert(id, record.ledger.begin(Side::Host, user));
+            }
             EventKind::LoginSucceeded => {
-                let identity = event.identity.as_ref().map(Identity::as_bytes).unwrap_or_default();
-                let user = setup::user(identity);
-                let user = user.ok_or_else(|| stranger_inside(event))?;
+                let user = user_of(event)?;
                 self.users.insert(id, record.ledger.begin(Side::Host, user));
                 let session = self.process.as_ref().and_then(|host| host.sessions().by_id(id));
                 self.links.extend(session.and_then(Session::link).map(|link| link.link));
@@ -474,6 +505,11 @@ fn others(host: &Process) -> Vec<String> {
 /// Addresses from which no user comes.
 pub(crate) fn is_stranger(address: SocketAddr) -> bool {
     matches!(address, SocketAddr::V4(v4) if v4.ip().octets()[0] == 203)
+}
+
+fn user_of(event: &Event) -> Result<usize, Broken> {
+    let identity = event.identity.as_ref().map(Identity::as_bytes).unwrap_or_default();
+    setup::user(identity).ok_or_else(|| stranger_inside(event))
 }
 
 fn stranger_inside(event: &Event) -> Broken {
