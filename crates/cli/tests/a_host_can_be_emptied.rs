@@ -31,10 +31,11 @@ fn users_of_a_host_that_drains_meet_again_at_the_other_one() {
     assert!(told.contains("Moved, try again in"), "{told}");
     for user in [&mut ann, &mut bob] {
         user.wait_for(&format!("{to} (Moved"));
-        user.wait_for_nth(2, "LoginSucceeded");
+        user.wait_for("Resumed");
     }
     ann.type_line("here we are");
     bob.wait_for("ann: here we are");
     let (_, told) = new.stop();
-    assert_eq!(told.matches("LoginSucceeded").count(), 2, "{told}");
+    assert_eq!(told.matches("(handed over by another host)").count(), 2, "{told}");
+    assert_eq!(told.matches("LoginStarted").count(), 0, "{told}");
 }

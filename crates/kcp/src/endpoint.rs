@@ -327,7 +327,8 @@ impl Transport for KcpEndpoint {
 
 const fn link_of(event: &LinkEvent) -> LinkId {
     match event {
-        LinkEvent::Asked { link, .. }
+        LinkEvent::HandedOver { link, .. }
+        | LinkEvent::Asked { link, .. }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }
         | LinkEvent::Control { link, .. }

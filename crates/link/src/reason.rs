@@ -165,11 +165,13 @@ pub enum Reason {
     Stopped,
     /// The host was started again, and knows the session from its run before.
     Restarted,
+    /// Another host handed the session over to this one.
+    HandedOver,
 }
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 18;
+    pub const KINDS_LEN: usize = 19;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -192,6 +194,7 @@ impl Reason {
             Self::Stopped => (15, "ended_stopped"),
             Self::Forgotten => (16, "ended_forgotten"),
             Self::Restarted => (17, "ended_restarted"),
+            Self::HandedOver => (18, "ended_handed_over"),
         }
     }
 }
@@ -201,6 +204,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Requested => f.write_str("closed by this side"),
             Self::Restarted => f.write_str("the host was started again"),
+            Self::HandedOver => f.write_str("handed over by another host"),
             Self::PeerLeft => f.write_str("the peer left"),
             Self::Silence(time) => write!(f, "nothing heard for {time:?}"),
             Self::NoAnswer(time) => write!(f, "no answer within {time:?}"),

@@ -111,6 +111,17 @@ pub enum LinkEvent {
         /// the peer said.
         resumes: Option<LinkId>,
     },
+    /// A peer of another host comes with a pass that this host believes. Its link there is known
+    /// here as one that was lost and is [kept](Transport::keeps), without its lanes; it asks in
+    /// next, and goes on with that one.
+    HandedOver {
+        /// The link that it had.
+        link: LinkId,
+        /// Where it comes from.
+        address: SocketAddr,
+        /// Who it is, as the other host [said](Transport::hand_over).
+        peer: Vec<u8>,
+    },
     /// The link carries messages now.
     Up {
         /// Which link.
@@ -375,6 +386,16 @@ pub trait Transport: fmt::Debug {
         None
     }
 
+    /// Gives the peer of a link a pass, with which another host that has the same key knows it as
+    /// `peer`. It is to be followed by a [close](Self::close) that says where the other host is.
+    ///
+    /// # Errors
+    /// When the link is not up, or the transport cannot.
+    fn hand_over(&mut self, now: Time, link: LinkId, peer: &[u8]) -> Result<(), SendError> {
+        let _ = (now, link, peer);
+        Err(SendError::NotUp)
+    }
+
     /// Takes back what an earlier run of this host [saved](Self::save): a link that was lost and is
     /// kept, without its lanes. None if that is no use here.
     fn restore(&mut self, now: Time, address: SocketAddr, saved: &[u8]) -> Option<LinkId> {
@@ -459,6 +480,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn save(&self, link: LinkId) -> Option<Vec<u8>> {
         (**self).save(link)
+    }
+    fn hand_over(&mut self, now: Time, link: LinkId, peer: &[u8]) -> Result<(), SendError> {
+        (**self).hand_over(now, link, peer)
     }
     fn restore(&mut self, now: Time, address: SocketAddr, saved: &[u8]) -> Option<LinkId> {
         (**self).restore(now, address, saved)

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use moorline_link::Time;
 
@@ -24,6 +24,11 @@ impl Clock {
 
     pub(crate) fn at(&self, instant: Instant) -> Time {
         Time::ZERO + instant.saturating_duration_since(self.start)
+    }
+
+    /// What the calendar says at the start of this clock, as the time since 1970.
+    pub(crate) fn unix_at_zero(&self) -> Duration {
+        self.wall_start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     /// A moment of this clock on the calendar, for reports.

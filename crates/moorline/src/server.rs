@@ -92,6 +92,7 @@ impl Server {
             return Err(StartError::NoListener);
         }
         host.check()?;
+        let clock = Clock::start();
         let mut transports: Vec<Box<dyn Transport + Send>> = Vec::new();
         let (mut addresses, mut routes, mut natives) = (Vec::new(), Vec::new(), Vec::new());
         if listeners.len() > usize::from(u8::MAX) {
@@ -110,7 +111,7 @@ impl Server {
             if matches!(listener, Listener::Native { .. }) {
                 natives.push(addresses.len());
             }
-            let (transport, own) = open(listener, &host)?;
+            let (transport, own) = open(listener, &host, &clock)?;
             transports.push(transport);
             for (address, port) in own.into_iter().flatten().zip(0..) {
                 addresses.push(address);
@@ -121,7 +122,7 @@ impl Server {
         // Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.
         natives.into_iter().for_each(|index| drop(sockets.forbid_fragments(index)));
         let waker = sockets.waker().map_err(StartError::Io)?;
-        let (clock, mut host) = (Clock::start(), Host::new(host, transports, random_seed())?);
+        let mut host = Host::new(host, transports, random_seed())?;
         let state_file = match state_file {
             Some((file, sessions)) => Some(restore(clock.now(), &mut host, file, sessions)?),
             None => None,
@@ -311,7 +312,9 @@ impl Server {
 
     /// Sends every user to another host, and whoever comes from now on; go on polling for as long
     /// as late ones shall be told. Native clients follow by themselves, each at its own time within
-    /// [`Redirect::within`], and log in there; the other host needs the same key.
+    /// [`Redirect::within`]. The other host needs the same key, and lets those in without a login
+    /// who come within five minutes. What was on its way to this one may be lost, which
+    /// [`ContinuityLost`](crate::EventKind::ContinuityLost) tells both.
     pub fn drain(&mut self, redirect: Redirect) {
         self.host.drain(self.clock.now(), redirect);
         self.flush();
@@ -485,11 +488,12 @@ fn restore<T: Transport>(
 /// A listener's transport, and the addresses of its ports.
 type Opened = (Box<dyn Transport + Send>, [Option<SocketAddr>; 2]);
 
-fn open(listener: Listener, host: &HostConfig) -> Result<Opened, StartError> {
+fn open(listener: Listener, host: &HostConfig, clock: &Clock) -> Result<Opened, StartError> {
     match listener {
         Listener::Native { address, key, native } => {
             let entropy = Secret::new(random_bytes().map_err(StartError::Io)?);
-            let endpoint = Endpoint::host(sized_native(*native, host), &key, entropy)?;
+            let native = EndpointConfig { unix_at_zero: clock.unix_at_zero(), ..*native };
+            let endpoint = Endpoint::host(sized_native(native, host), &key, entropy)?;
             Ok((Box::new(endpoint), [Some(address), None]))
         }
         Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } => {

@@ -174,8 +174,10 @@ impl Journal {
     fn write(&mut self, vault: &Vault, entries: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
         let mut out = Vec::new();
         for entry in entries {
-            let sealed = vault.seal(&context(&self.id, self.entries), &entry);
-            let sealed = sealed.ok_or_else(|| io::Error::other("no randomness to seal with"))?;
+            let mut nonce = [0; 12];
+            nonce.copy_from_slice(&random_bytes()?[..12]);
+            let sealed = vault.seal(nonce, &context(&self.id, self.entries), &entry);
+            let sealed = sealed.ok_or_else(|| io::Error::other("too long to be sealed"))?;
             out.extend((sealed.len() as u32).to_be_bytes());
             out.extend(sealed);
             self.entries += 1;

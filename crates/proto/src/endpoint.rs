@@ -9,7 +9,9 @@
 //! * `greeting`: a host's side of the handshake.
 //! * `dialing`: a client's side of it.
 //! * `continuity`: lanes that outlive their link.
+//! * `passing`: from one host to another.
 //! * `parting`: how a link leaves.
+//! * `sending`: what goes over a link, or waits for the next one.
 //! * `links`: what carries a link through its life.
 
 mod census;
@@ -20,6 +22,8 @@ mod dialing;
 mod greeting;
 mod links;
 mod parting;
+mod passing;
+mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +41,7 @@ use moorline_link::{
 };
 
 use crate::crypto::{
-    Entropy, HostKey, HostPublicKey, Precheck, ResetKey, Secret, Verdict, is_reset,
+    Entropy, HostKey, HostPublicKey, Precheck, ResetKey, Secret, Vault, Verdict, is_reset,
 };
 use crate::link::{NativeStats, Workbench};
 use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader, TicketId};
@@ -47,6 +51,7 @@ use counters::Counts;
 use dialing::Dialing;
 use greeting::{Circumstances, Door, Greeting};
 use links::Entry;
+use passing::UsedPasses;
 
 pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token};
 
@@ -107,6 +112,9 @@ struct HostSide {
     half_open: VecDeque<SlotKey>,
     /// What hides the places of links in connection ids.
     mask: u64,
+    /// Seals passes for hosts with the same key, and opens theirs.
+    vault: Vault,
+    used_passes: UsedPasses,
 }
 
 #[derive(Debug)]
@@ -140,6 +148,8 @@ impl Endpoint {
             tickets: HashMap::with_hasher(KeyedState::new(&mut rng)),
             half_open: VecDeque::new(),
             mask: entropy.next_u64(),
+            vault: Vault::new(key),
+            used_passes: UsedPasses::new(),
         }));
         Ok(Self::new(config, side, entropy, rng))
     }
@@ -415,6 +425,10 @@ impl Transport for Endpoint {
         self.restore_link(now, address, saved).map(LinkId)
     }
 
+    fn hand_over(&mut self, now: Time, link: LinkId, peer: &[u8]) -> Result<(), SendError> {
+        self.give_pass(now, link, peer)
+    }
+
     fn accept(&mut self, now: Time, link: LinkId) {
         self.let_in(now, link.0);
     }
@@ -484,7 +498,8 @@ impl Endpoint {
 
 const fn link_of(event: &LinkEvent) -> LinkId {
     match event {
-        LinkEvent::Asked { link, .. }
+        LinkEvent::HandedOver { link, .. }
+        | LinkEvent::Asked { link, .. }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }
         | LinkEvent::Control { link, .. }

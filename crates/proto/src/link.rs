@@ -31,7 +31,9 @@ use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
 use crate::seq::PacketNumber;
-use crate::wire::{ConnectionId, ControlWord, LanesState, Notice, Place, ShortHeader, TAG_LEN};
+use crate::wire::{
+    ConnectionId, ControlWord, LanesState, Notice, PASS_LEN, Place, ShortHeader, TAG_LEN,
+};
 
 use acks::Acks;
 use ending::Ending;
@@ -104,6 +106,8 @@ pub struct Link {
     is_confirmed: bool,
     /// Client: messages that overtook the answer to the login, which comes first.
     early: Option<Early>,
+    /// Client: what the host gave it for another one.
+    pass: Option<Box<[u8; PASS_LEN]>>,
     ending: Ending,
     /// Kept until then: the keys before the last update.
     forget_keys_at: Option<Time>,
@@ -218,6 +222,7 @@ impl Link {
             outbox: Outbox::new(outbox),
             inbox: Inbox::new(setup.window),
             asked: Asked::default(),
+            pass: None,
             early: setup.connection.is_some().then(Early::default),
             ending: Ending::No,
             forget_keys_at: None,
@@ -334,6 +339,20 @@ impl Link {
         word.emit(&mut payload);
         let (place, kind, notice) = (Place::Control, word.kind(), None);
         self.send(now, Push { place, kind, payload: &payload, notice })
+    }
+
+    /// Host: gives the client what another host with the same key will know it by.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn give_pass(&mut self, now: Time, pass: &[u8; PASS_LEN]) -> Result<(), SendError> {
+        let (place, kind, notice) = (Place::Control, ControlWord::Pass(pass).kind(), None);
+        self.send(now, Push { place, kind, payload: pass, notice })
+    }
+
+    /// Client: what the host gave it for another one.
+    pub const fn take_pass(&mut self) -> Option<Box<[u8; PASS_LEN]>> {
+        self.pass.take()
     }
 
     /// Acts on deadlines that passed. `listened_since` is since when arrivals are taken in without

@@ -31,8 +31,8 @@ pub use message::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place};
 pub use notice::Notice;
 pub use packet::{ConnectionId, Datagram, Direction, Phase, ShortHeader, TAG_LEN};
 pub use params::{
-    Answer, Claim, ClientParams, HostParams, LanesState, Limits, Positions, RESET_TOKEN_LEN,
-    ResumeGrant, ResumeRequest, Suite, TicketId,
+    Answer, Claim, ClientParams, HostParams, LanesState, Limits, PASS_LEN, Positions,
+    RESET_TOKEN_LEN, ResumeGrant, ResumeRequest, Suite, TicketId,
 };
 
 /// The version of the protocol that this crate speaks: `ML` and a number.

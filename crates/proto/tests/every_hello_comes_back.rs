@@ -3,9 +3,9 @@
 use moorline_link::RefusalCode;
 use moorline_proto::wire::{
     Answer, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Claim, ClientHello, ClientParams, ConnectionId,
-    Datagram, Direction, HelloId, HostParams, LanesState, Limits, Notice, Positions, ResumeGrant,
-    ResumeRequest, Retry, ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind, VersionList,
-    WireError,
+    Datagram, Direction, HelloId, HostParams, LanesState, Limits, Notice, PASS_LEN, Positions,
+    ResumeGrant, ResumeRequest, Retry, ServerHello, Suite, TOKEN_LEN_MAX, TicketId, TokenKind,
+    VersionList, WireError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -144,10 +144,11 @@ proptest! {
         lanes.into_iter().for_each(|(lane, next)| positions.set(lane, next));
         let claim = Claim { ticket: TicketId(ticket), epoch, proof };
         let older = Claim { ticket: TicketId(ticket), epoch: epoch / 2, proof };
-        let before =
-            if epoch % 2 == 0 { [Some(claim), Some(older)] } else { [Some(older), None] };
+        let is_even = epoch.is_multiple_of(2);
+        let before = if is_even { [Some(claim), Some(older)] } else { [None; 2] };
         let lanes = LanesState { positions, limit: 77 };
-        let request = ResumeRequest { claim, before, lanes };
+        let pass = (!is_even).then_some([epoch as u8; PASS_LEN]);
+        let request = ResumeRequest { claim, before, lanes, pass };
         let (application, version_max, resume) = (1, 2, Some(request));
         let params = ClientParams { application, version_max, limits, resume };
         let mut out = Vec::new();
@@ -156,7 +157,7 @@ proptest! {
         prop_assert!(out.len() + 48 <= 512, "{} bytes", out.len());
 
         let (suite, connection, reset_token) = (Suite::Aes, ConnectionId([1; 8]), [2; 16]);
-        let lanes = (epoch % 2 == 0).then_some(LanesState { positions, limit: epoch });
+        let lanes = is_even.then_some(LanesState { positions, limit: epoch });
         let resumed = Some(ResumeGrant { epoch, lanes });
         let params = HostParams { suite, connection, reset_token, limits, resumed };
         let mut out = Vec::new();

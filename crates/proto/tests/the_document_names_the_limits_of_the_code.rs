@@ -7,7 +7,7 @@ use moorline_proto::lanes::{KEYS_MAX, SPAN_MAX, SYNC_LEN_MAX};
 use moorline_proto::seq::ReplayWindow;
 use moorline_proto::wire::{
     AckCompact, AckRanges, CLIENT_HELLO_LEN_MIN, COOKIE_LEN, Fragment, Frame, Frames,
-    MESSAGE_CHARGE, Place, TAG_LEN, TOKEN_LEN_MAX, VERSION, WireError,
+    MESSAGE_CHARGE, PASS_LEN, Place, TAG_LEN, TOKEN_LEN_MAX, VERSION, WireError,
 };
 
 const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
@@ -40,6 +40,7 @@ fn every_limit_is_the_codes() {
         ("bytes of a reliable message", MESSAGE_LEN_MAX as u64),
         ("ordered channels", Place::CHANNELS.into()),
         ("bytes of a notice's text", Refusal::TEXT_LEN_MAX as u64),
+        ("bytes of a pass", PASS_LEN as u64),
         ("bytes of a tag", TAG_LEN as u64),
     ];
     let said: Vec<_> = table("\n## Limits\n").iter().map(|row| (row[0], row[1].parse())).collect();

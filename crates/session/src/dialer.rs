@@ -364,7 +364,9 @@ impl<T: Transport> Dialer<T> {
 
     fn on_link_event(&mut self, now: Time, event: LinkEvent) {
         match event {
-            LinkEvent::Asked { link, .. } => self.transport.abandon(now, link),
+            LinkEvent::Asked { link, .. } | LinkEvent::HandedOver { link, .. } => {
+                self.transport.abandon(now, link);
+            }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
                 self.session.until = None;
                 self.step(now, Input::TransportUp, None).ok();

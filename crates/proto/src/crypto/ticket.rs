@@ -55,6 +55,9 @@ impl Ticket {
         }
     }
 
+    /// How many bytes [`to_bytes`](Self::to_bytes) makes.
+    pub const BYTES_LEN: usize = 57;
+
     /// The ticket as bytes, for the host's next run alone: whoever has them can go on with the
     /// session.
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -2,33 +2,36 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::hash::{Purpose, derive};
 use super::host_key::HostKey;
 
 /// What a host, and each host with the same key, seals and opens.
-pub struct Vault(RandomizedNonceKey);
+pub struct Vault(LessSafeKey);
 
 impl Vault {
+    /// By how many bytes what is sealed is longer: a nonce and a tag.
+    pub const OVERHEAD: usize = NONCE_LEN + 16;
+
     /// The vault of the hosts with this key.
     ///
     /// # Panics
     /// Never: the key has the length that the cipher takes.
     pub fn new(key: &HostKey) -> Self {
         let key = derive(key.secret(), Purpose::Vault);
-        let key = RandomizedNonceKey::new(&AES_256_GCM, key.as_bytes());
-        Self(key.expect("32 bytes are a key of AES-256"))
+        let key = UnboundKey::new(&AES_256_GCM, key.as_bytes());
+        Self(LessSafeKey::new(key.expect("32 bytes are a key of AES-256")))
     }
 
     /// The bytes, sealed: a nonce, as many bytes as `plain` has, and a tag. They open only in the
-    /// same context. None if the system has no randomness to give.
-    pub fn seal(&self, context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+    /// same context. The nonce must be random: no two sealings of all hosts with this key may have
+    /// the same. None if `plain` is longer than the cipher takes.
+    pub fn seal(&self, nonce: [u8; NONCE_LEN], context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = plain.to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(context), &mut sealed).ok()?;
-        let mut out = nonce.as_ref().to_vec();
-        out.append(&mut sealed);
-        Some(out)
+        let by = Nonce::assume_unique_for_key(nonce);
+        self.0.seal_in_place_append_tag(by, Aad::from(context), &mut sealed).ok()?;
+        Some([&nonce[..], &sealed].concat())
     }
 
     /// What was sealed in this context with this key; none if it was not, or was changed since.
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_with_the_same_key_in_the_same_context_and_unchanged() {
-        let sealed = vault(1).seal(b"here", b"something").expect("randomness");
+        let sealed = vault(1).seal([1; 12], b"here", b"something").expect("short");
         assert_eq!(vault(1).open(b"here", &sealed).as_deref(), Some(&b"something"[..]));
         assert_eq!(vault(2).open(b"here", &sealed), None);
         assert_eq!(vault(1).open(b"there", &sealed), None);
@@ -69,7 +72,7 @@ mod tests {
             assert_eq!(vault(1).open(b"here", &changed), None);
             assert_eq!(vault(1).open(b"here", &sealed[..at]), None);
         }
-        let again = vault(1).seal(b"here", b"something").expect("randomness");
-        assert_ne!(again, sealed, "each has a nonce of its own");
+        let again = vault(1).seal([2; 12], b"here", b"something").expect("short");
+        assert_ne!(again[12..], sealed[12..]);
     }
 }

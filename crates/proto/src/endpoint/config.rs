@@ -71,6 +71,9 @@ pub struct EndpointConfig {
     /// The most bytes of messages of lost links that are kept, in all; the longest kept make room.
     /// Default 64 MiB, in use only while they wait.
     pub keep_bytes_max: usize,
+    /// What the calendar says at [`Time::ZERO`](moorline_link::Time::ZERO), as the time since 1970;
+    /// hosts that pass clients on to each other need it. Default 0.
+    pub unix_at_zero: Duration,
     /// Who is told the keys of every link. Default `None`.
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
@@ -99,6 +102,7 @@ impl Default for EndpointConfig {
             node: 0,
             keep_time: Duration::from_secs(600),
             keep_bytes_max: 64 * 1_024 * 1_024,
+            unix_at_zero: Duration::ZERO,
             key_log: None,
         }
     }

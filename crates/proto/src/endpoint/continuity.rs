@@ -40,7 +40,15 @@ const fn is_survivable(reason: &Reason) -> bool {
 impl Endpoint {
     /// Keeps the lanes of a link that is lost for this reason. Whether it does.
     pub(super) fn keep_lost(&mut self, now: Time, key: SlotKey, reason: &Reason) -> bool {
-        is_survivable(reason) && self.set_aside(now, key)
+        let is_passed_on =
+            matches!(reason, Reason::Refused(refusal) if refusal.moved_to().is_some());
+        let entry = self.links.get_mut(key).filter(|_| is_passed_on);
+        let pass = entry.and_then(|entry| entry.take_pass());
+        let is_kept = (is_survivable(reason) || pass.is_some()) && self.set_aside(now, key);
+        if let Some(entry) = self.links.get_mut(key).filter(|_| is_kept) {
+            entry.pass = pass;
+        }
+        is_kept
     }
 
     /// Keeps the lanes of a link, which ends with that. Whether it does.
@@ -265,8 +273,10 @@ impl Endpoint {
         let lanes = self.lanes_of(from).filter(|_| self.is_kept(from))?;
         let entry = self.links.get(from)?;
         let ticket = entry.ticket.as_deref()?.clone();
-        let before = entry.tickets_before.clone();
-        Some(Wish { ticket, before, lanes })
+        let pass = entry.pass.as_deref().copied();
+        // The host of a pass knows no earlier ticket.
+        let before = if pass.is_none() { entry.tickets_before.clone() } else { Vec::new() };
+        Some(Wish { ticket, before, lanes, pass })
     }
 
     /// Client: the tickets by which a host may know the lanes still that it goes on with. That is

@@ -12,7 +12,7 @@ use crate::crypto::{
 };
 use crate::wire::{
     Answer, COOKIE_LEN, ClientHello, ClientParams, HelloId, HostParams, LanesState, Limits,
-    ResumeRequest, Suite, TokenKind, VERSION, VersionList,
+    PASS_LEN, ResumeRequest, Suite, TokenKind, VERSION, VersionList,
 };
 
 /// When the first copy follows; each later one after half as long again.
@@ -48,6 +48,8 @@ pub(super) struct Wish {
     pub(super) before: Vec<Ticket>,
     /// What this side has of the host's lanes, and takes.
     pub(super) lanes: LanesState,
+    /// What the host before gave it for this one.
+    pub(super) pass: Option<[u8; PASS_LEN]>,
 }
 
 /// What a host answered.
@@ -89,6 +91,7 @@ impl Dialing {
                     wish.before.get(place).map(|before| before.claim(id, &ephemeral))
                 }),
                 lanes: wish.lanes,
+                pass: wish.pass,
             });
         }
         let (mut payload, mut prologue, mut noise) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
-use moorline_link::{
-    Control, LinkEvent, LinkId, LinkStats, Outgoing, Reason, Refusal, Resumes, SendError, Time,
-};
+use moorline_link::{LinkEvent, LinkId, LinkStats, Reason, Refusal, Resumes, Time};
 
-use super::continuity::{Resumption, place_of};
+use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, Wish, limits};
 use super::greeting::{self, Guest};
 use super::{Endpoint, Side};
 use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
-use crate::lanes::{Lanes, Push};
+use crate::lanes::Lanes;
 use crate::link::{Drop, Link, Setup, Sink};
 use crate::wire::{
-    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice,
+    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice, PASS_LEN,
     RESET_TOKEN_LEN, ShortHeader, Suite,
 };
 
@@ -34,6 +32,8 @@ pub(super) struct Entry {
     /// Client: those before, the latest first, as long as nothing was heard of the host on this
     /// link.
     pub(super) tickets_before: Vec<Ticket>,
+    /// Client: what the host gave it for another one.
+    pub(super) pass: Option<Box<[u8; PASS_LEN]>>,
     /// What this one goes on with, until it does.
     pub(super) resumes: Option<Box<Resumption>>,
     /// Client: what a datagram ends with that says the host lost the link.
@@ -70,6 +70,7 @@ impl Entry {
             stage,
             ticket: None,
             tickets_before: Vec::new(),
+            pass: None,
             resumes: None,
             reset_token: None,
             hello: None,
@@ -88,12 +89,16 @@ impl Entry {
         }
     }
 
-    fn link_mut(&mut self) -> Option<&mut Link> {
+    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
         match &mut self.stage {
             Stage::Linked(link) => Some(link),
             Stage::Answered(answered) => Some(&mut answered.0),
             Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
         }
+    }
+
+    pub(super) fn take_pass(&mut self) -> Option<Box<[u8; PASS_LEN]>> {
+        self.link_mut()?.take_pass()
     }
 
     pub(super) const fn is_half_open(&self) -> bool {
@@ -152,7 +157,10 @@ impl Endpoint {
     pub(super) fn open_door(&mut self, now: Time, from: SocketAddr, guest: Box<Guest>) {
         self.make_room();
         let (id, ephemeral) = (guest.id, guest.ephemeral);
-        let resumption = self.resumption_of(&guest);
+        let mut resumption = self.resumption_of(&guest);
+        if resumption.is_none() && self.take_pass(now, from, &guest) {
+            resumption = self.resumption_of(&guest);
+        }
         let resumes = resumption.as_ref().map(|resumption| LinkId(resumption.from));
         let mut entry = Entry::new(now, from, Stage::Asked(Some(guest)));
         entry.hello = Some((id, ephemeral));
@@ -385,7 +393,11 @@ impl Endpoint {
         };
         self.confirm(key, address);
         if let Some(reason) = reason {
-            self.tell_lost(key, reason);
+            let was_parted = self.links.get(key).is_some_and(|entry| entry.is_parted);
+            self.tell_lost(key, reason.clone());
+            if !was_parted {
+                self.keep_lost(now, key, &reason);
+            }
         }
         self.touch(key);
         true
@@ -525,37 +537,5 @@ impl Endpoint {
             None => self.wheel.clear(key.index),
         }
         None
-    }
-
-    pub(super) fn send_message(
-        &mut self,
-        now: Time,
-        key: SlotKey,
-        message: Outgoing<'_>,
-    ) -> Result<(), SendError> {
-        if self.is_kept(key) {
-            return self.send_to_kept(now, key, message);
-        }
-        let Outgoing { kind, payload, notice, .. } = message;
-        let link = self.living_link(key)?;
-        link.send(now, Push { place: place_of(&message), kind, payload, notice })?;
-        self.touch(key);
-        Ok(())
-    }
-
-    pub(super) fn send_control(
-        &mut self,
-        now: Time,
-        key: SlotKey,
-        control: &Control,
-    ) -> Result<(), SendError> {
-        self.living_link(key)?.control(now, control)?;
-        self.touch(key);
-        Ok(())
-    }
-
-    fn living_link(&mut self, key: SlotKey) -> Result<&mut Link, SendError> {
-        let entry = self.links.get_mut(key).filter(|entry| !entry.is_parted);
-        entry.and_then(Entry::link_mut).ok_or(SendError::NotUp)
     }
 }

@@ -192,7 +192,10 @@ impl Link {
                 ));
             }
             let is_welcome = matches!(word, ControlWord::LoginAccepted { .. });
-            sink.control(word.control());
+            if let ControlWord::Pass(pass) = word {
+                self.pass = Some(Box::new(*pass));
+            }
+            word.control().into_iter().for_each(|control| sink.control(control));
             if is_welcome && let Some(early) = self.early.take() {
                 early
                     .messages

@@ -5,10 +5,12 @@ use moorline_link::Control;
 use super::WireError;
 use super::bytes::{Reader, put_block, put_wide, unzigzag, zigzag};
 use super::notice::Notice;
+use super::params::PASS_LEN;
 
 const LOGIN: u16 = 1;
 const LOGIN_ACCEPTED: u16 = 2;
 const LOGIN_REFUSED: u16 = 3;
+const PASS: u16 = 4;
 
 /// The payload of a message on the control lane. Its kind is the message's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum ControlWord<'a> {
     },
     /// Host to client: no.
     LoginRefused(Notice<'a>),
+    /// Host to client: with this another host with the same key knows you.
+    Pass(&'a [u8; PASS_LEN]),
 }
 
 impl<'a> ControlWord<'a> {
@@ -38,6 +42,7 @@ impl<'a> ControlWord<'a> {
             Self::Login { .. } => LOGIN,
             Self::LoginAccepted { .. } => LOGIN_ACCEPTED,
             Self::LoginRefused(_) => LOGIN_REFUSED,
+            Self::Pass(_) => PASS,
         }
     }
 
@@ -63,6 +68,10 @@ impl<'a> ControlWord<'a> {
                     Err(WireError::OutOfRange)
                 }
             }
+            PASS => {
+                let pass = reader.array()?;
+                if reader.is_empty() { Ok(Self::Pass(pass)) } else { Err(WireError::OutOfRange) }
+            }
             other => Err(WireError::UnknownType(other.try_into().unwrap_or(u8::MAX))),
         }
     }
@@ -79,12 +88,13 @@ impl<'a> ControlWord<'a> {
                 out.extend_from_slice(payload);
             }
             Self::LoginRefused(notice) => notice.emit(out),
+            Self::Pass(pass) => out.extend_from_slice(*pass),
         }
     }
 
-    /// What it tells the session layer.
-    pub fn control(&self) -> Control {
-        match *self {
+    /// What it tells the session layer; nothing if it is for the transport alone.
+    pub fn control(&self) -> Option<Control> {
+        Some(match *self {
             Self::Login { identity, payload } => {
                 Control::Login { identity: identity.to_vec(), payload: payload.to_vec() }
             }
@@ -92,6 +102,7 @@ impl<'a> ControlWord<'a> {
                 Control::LoginAccepted { server_tick, payload: payload.to_vec() }
             }
             Self::LoginRefused(notice) => Control::LoginRefused(notice.refusal()),
-        }
+            Self::Pass(_) => return None,
+        })
     }
 }

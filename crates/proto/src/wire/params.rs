@@ -67,6 +67,10 @@ const POSITIONS: u64 = 11;
 const CLAIM: u64 = 12;
 const CLAIMS_BEFORE: u64 = 13;
 const LANES_LIMIT: u64 = 14;
+const PASS: u64 = 15;
+
+/// The length of what a host gives a client for another one.
+pub const PASS_LEN: usize = 168;
 
 /// The most parameters of one side, unknown ones included.
 const PARAMETERS_LEN_MAX: usize = 32;
@@ -141,6 +145,8 @@ pub struct ResumeRequest {
     pub before: [Option<Claim>; Claim::BEFORE_MAX],
     /// What it has of the host's lanes, and takes.
     pub lanes: LanesState,
+    /// What the host before gave it for this one.
+    pub pass: Option<[u8; PASS_LEN]>,
 }
 
 /// What a host says when it goes on with them.
@@ -195,6 +201,7 @@ impl ClientParams {
                     claim,
                     before: read.before,
                     lanes: read.lanes().ok_or(WireError::Parameters)?,
+                    pass: read.pass,
                 }),
                 None => None,
             },
@@ -214,6 +221,9 @@ impl ClientParams {
                 put_parameter(out, CLAIMS_BEFORE, &before.concat());
             }
             put_number(out, LANES_LIMIT, resume.lanes.limit);
+            if let Some(pass) = &resume.pass {
+                put_parameter(out, PASS, pass);
+            }
         }
     }
 }
@@ -318,6 +328,7 @@ struct Parameters<'a> {
     claim: Option<Claim>,
     before: [Option<Claim>; Claim::BEFORE_MAX],
     lanes_limit: Option<u64>,
+    pass: Option<[u8; PASS_LEN]>,
 }
 
 #[derive(Default)]
@@ -372,6 +383,7 @@ impl<'a> Parameters<'a> {
                     }
                 }
             }
+            PASS => self.pass = Some(*value.array()?),
             LANES_LIMIT => self.lanes_limit = Some(value.varint()?),
             _ => return Ok(()),
         }

@@ -32,6 +32,9 @@ impl<T: Transport> Host<T> {
                 let returns = resumes.and_then(|old| self.resumable(transport, old)).is_some();
                 self.on_asked(now, LinkRef { transport, link }, address, returns);
             }
+            LinkEvent::HandedOver { link, address, peer } => {
+                self.take_over(now, LinkRef { transport, link }, address, &peer);
+            }
             LinkEvent::Up { link, address, resumes: None } => {
                 self.on_up(now, LinkRef { transport, link }, address);
             }

@@ -147,7 +147,7 @@ impl<T: Transport> Host<T> {
     }
 
     /// Applies the policy on duplicates to the living sessions of an identity.
-    fn make_room(&mut self, now: Time, identity: &Identity) -> Result<(), Refusal> {
+    pub(super) fn make_room(&mut self, now: Time, identity: &Identity) -> Result<(), Refusal> {
         let living = self.table.by_identity(identity).count();
         let allowed = match self.config.duplicate {
             DuplicatePolicy::Allow(most) => most,

@@ -101,6 +101,8 @@ pub struct HostCounters {
     pub resumed: u64,
     /// Sessions of an earlier run of this host that are kept for their users.
     pub restored: u64,
+    /// Sessions that another host handed over to this one.
+    pub taken_over: u64,
     /// How often this process was found to have slept.
     pub slept: u64,
 }
@@ -124,6 +126,7 @@ impl HostCounters {
             ("kept", self.kept),
             ("resumed", self.resumed),
             ("restored", self.restored),
+            ("taken_over", self.taken_over),
             ("slept", self.slept),
         ]
         .map(|(name, value)| Counter { name, value })
@@ -342,11 +345,12 @@ impl<T: Transport> Host<T> {
 
     /// Sends everyone to another host, now and whoever comes from now on: their sessions end here,
     /// and what was sent to them before is still sent. Clients follow where they know that it is
-    /// the host that says so, which is not over KCP.
+    /// the host that says so, which is not over KCP; they need no login there.
     pub fn drain(&mut self, now: Time, redirect: Redirect) {
         self.redirect = Some(redirect);
         let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
         for id in ids {
+            self.hand_over(now, id);
             let refusal = self.moved(redirect);
             self.remove(now, id, Reason::Refused(refusal));
         }

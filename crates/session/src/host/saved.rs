@@ -62,15 +62,33 @@ impl<T: Transport> Host<T> {
     /// cannot be, or where there are as many as the limits allow.
     pub fn restore(&mut self, now: Time, saved: SavedSession) -> Option<SessionId> {
         let SavedSession { identity, address, transport, link } = saved;
+        let carrier = self.transports.get_mut(usize::from(transport))?;
+        let link = LinkRef { transport, link: carrier.restore(now, address, &link)? };
+        let id = self.adopt(now, (link, address), identity, Reason::Restarted);
+        match id {
+            Some(_) => self.counters.restored += 1,
+            None => self.transports[usize::from(transport)].release(now, link.link),
+        }
+        id
+    }
+
+    /// Makes a session of a link that is kept, for its user, as far as limits and the policy on
+    /// duplicates allow.
+    fn adopt(
+        &mut self,
+        now: Time,
+        (link, address): (LinkRef, SocketAddr),
+        identity: Identity,
+        reason: Reason,
+    ) -> Option<SessionId> {
         let (keep, limits) = (self.config.keep_time, &self.config.limits);
         let is_room = self.table.len() < limits.sessions_max
             && self.table.count(State::ReconnectPending) < limits.kept_max
             && self.table.kept_from(address.ip()) < limits.sessions_per_address_max;
-        if keep.is_zero() || !is_room {
+        if keep.is_zero() || !is_room || self.is_stopped || self.redirect.is_some() {
             return None;
         }
-        let carrier = self.transports.get_mut(usize::from(transport))?;
-        let link = LinkRef { transport, link: carrier.restore(now, address, &link)? };
+        self.make_room(now, &identity).ok()?;
         let id = self.table.insert(now);
         if let Some(session) = self.table.get_mut(id) {
             (session.address, session.kept) = (Some(address), Some(link));
@@ -78,12 +96,32 @@ impl<T: Transport> Host<T> {
         self.note_link(id, link);
         self.table.confirm_identity(id, identity);
         self.counters.sessions_created += 1;
-        self.counters.restored += 1;
-        self.step(now, id, Input::Schedule, Some(Reason::Restarted)).ok();
+        self.step(now, id, Input::Schedule, Some(reason)).ok();
         self.table.keep(id, now + keep);
         self.arm(now, id);
         self.note_unsaved(id);
         Some(id)
+    }
+
+    /// Gives a session's client what another host will know it by.
+    pub(super) fn hand_over(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.table.by_id(id) else { return };
+        let is_here = session.state == State::LoggedIn;
+        if let (true, Some(link), Some(identity)) = (is_here, session.link, &session.identity) {
+            let carrier = &mut self.transports[usize::from(link.transport)];
+            // Where that cannot be, it logs in there.
+            carrier.hand_over(now, link.link, identity.as_bytes()).ok();
+        }
+    }
+
+    /// Takes in a session that another host handed over, if there is room for it.
+    pub(super) fn take_over(&mut self, now: Time, link: LinkRef, address: SocketAddr, peer: &[u8]) {
+        let identity = Identity::new(peer).ok();
+        let id = identity.and_then(|it| self.adopt(now, (link, address), it, Reason::HandedOver));
+        match id {
+            Some(_) => self.counters.taken_over += 1,
+            None => self.transports[usize::from(link.transport)].release(now, link.link),
+        }
     }
 
     pub(super) fn note_unsaved(&mut self, id: SessionId) {

@@ -369,3 +369,79 @@ fn a16_what_an_earlier_run_saved_of_an_earlier_link_is_worth_nothing_after_the_n
     assert!(matches!(up, Some(LinkEvent::Up { resumes: None, .. })), "{up:?}");
     assert!(talk.world.host.restore(talk.world.now, address(1), b"nonsense").is_none());
 }
+
+/// A second host with the same key, in the place of the first one, and the same time of day.
+fn move_to_another_host(talk: &mut Talk, config: &EndpointConfig) {
+    let host = Endpoint::host(config.clone(), &host_key(), secret(99));
+    talk.world.host = host.expect("it can work");
+}
+
+fn hand_over(talk: &mut Talk) {
+    let (now, link) = (talk.world.now, talk.links[AT_HOST]);
+    talk.world.host.hand_over(now, link, b"ada").expect("it is up");
+    let moved = Refusal::moved(HOST).retry_after(Duration::ZERO);
+    talk.world.host.close(now, link, Some(&moved));
+    talk.world.run(Duration::from_millis(300));
+    talk.world.client_events.clear();
+    talk.world.host_events.clear();
+}
+
+fn passed_on(talk: &Talk) -> Vec<(LinkId, Vec<u8>)> {
+    let events = talk.world.host_events.iter().filter_map(|event| match event {
+        LinkEvent::HandedOver { link, peer, .. } => Some((*link, peer.clone())),
+        _ => None,
+    });
+    events.collect()
+}
+
+#[test]
+fn a_client_that_is_handed_over_is_known_to_another_host_with_the_same_key() {
+    let mut talk = Talk::new(&short());
+    hand_over(&mut talk);
+    assert!(talk.is_kept(CLIENT));
+    move_to_another_host(&mut talk, &short());
+    talk.dial();
+    talk.world.run(Duration::from_millis(300));
+    let known = passed_on(&talk);
+    let [(link, peer)] = known.as_slice() else { panic!("{known:?}") };
+    assert_eq!(peer, b"ada");
+    let is_up = |events: &[LinkEvent], link| {
+        let up = events.iter().find(|it| matches!(it, LinkEvent::Up { .. }));
+        matches!(up, Some(LinkEvent::Up { resumes: Some(Resumes::Peer(it)), .. }) if *it == link)
+    };
+    assert!(is_up(&talk.world.host_events, *link), "{:?}", talk.world.host_events);
+    assert!(is_up(&talk.world.client_events, talk.links[CLIENT]), "{:?}", talk.world.client_events);
+}
+
+#[test]
+fn a15_a_pass_is_of_use_once_for_its_bearer_in_time_and_with_the_same_key() {
+    for (what, is_good) in [("in time", true), ("late", false), ("early", false)] {
+        let mut talk = Talk::new(&EndpointConfig { unix_at_zero: UNIX, ..short() });
+        hand_over(&mut talk);
+        let unix_at_zero = match what {
+            "late" => UNIX + Duration::from_secs(362),
+            "early" => UNIX - Duration::from_secs(62),
+            _ => UNIX,
+        };
+        move_to_another_host(&mut talk, &EndpointConfig { unix_at_zero, ..short() });
+        talk.dial();
+        talk.world.run(Duration::from_millis(300));
+        assert_eq!(passed_on(&talk).len(), usize::from(is_good), "{what}");
+        // Its client tries to use it a second time, when the first use is over.
+        let Some((_, at_host)) = talk.world.host.links.iter().next().map(|(key, _)| ((), key))
+        else {
+            panic!("a link")
+        };
+        talk.world.host.abandon(talk.world.now, LinkId(at_host));
+        talk.world.host_events.clear();
+        let (now, link) = (talk.world.now, talk.links[CLIENT]);
+        if talk.is_kept(CLIENT) {
+            talk.client().dial(now, HOST, Some(link)).expect("a client dials");
+            talk.world.run(Duration::from_millis(300));
+        }
+        assert_eq!(passed_on(&talk).len(), 0, "{what}, again");
+    }
+}
+
+/// Some day.
+const UNIX: Duration = Duration::from_secs(1_700_000_000);
