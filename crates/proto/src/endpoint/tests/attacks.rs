@@ -353,3 +353,38 @@ fn a14_without_settings_nobody_is_trusted() {
     world.run(Duration::from_secs(6));
     assert!(world.host.links.is_empty());
 }
+
+/// Lets a token in until it is revoked.
+#[derive(Debug)]
+struct Revocable(std::sync::atomic::AtomicBool);
+
+impl Admission for Revocable {
+    fn admit(&self, token: &[u8], _from: SocketAddr) -> Admitted {
+        let is_revoked = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        match token {
+            b"friend" if !is_revoked => Admitted::Yes { secret: secret(8) },
+            _ => Admitted::Unknown,
+        }
+    }
+}
+
+/// No verdict on a token is remembered: a thief's failure locks its owner out of nothing, and what
+/// let the owner in lets nobody in later.
+#[test]
+fn a17_each_token_is_judged_anew_whatever_was_said_of_it_before() {
+    let door = std::sync::Arc::new(Revocable(false.into()));
+    let mut world = World::new(EndpointConfig { admission: Some(door.clone()), ..config() });
+    let come = |world: &mut World, number, bytes: &[u8], byte| {
+        let token = Token { bytes: bytes.to_vec(), secret: secret(byte) };
+        world.client(number, EndpointConfig { token: Some(token), ..config() });
+        world.run(Duration::from_millis(400));
+        world.ups()
+    };
+    assert_eq!(come(&mut world, 1, b"friend", 9), 0, "stolen, without its secret");
+    assert_eq!(come(&mut world, 2, b"stranger", 8), 0, "never given to anyone");
+    assert_eq!(come(&mut world, 3, b"friend", 8), 1, "its owner");
+    assert_eq!(come(&mut world, 4, b"friend", 9), 1, "stolen, after it was believed");
+    assert_eq!(come(&mut world, 5, b"stranger", 8), 1);
+    door.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(come(&mut world, 6, b"friend", 8), 1, "revoked, after it was believed");
+}
