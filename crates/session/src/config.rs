@@ -64,6 +64,16 @@ pub enum DuplicatePolicy {
     Allow(usize),
 }
 
+impl DuplicatePolicy {
+    /// How many sessions of one identity there may be.
+    pub(crate) const fn allowed(self) -> usize {
+        match self {
+            Self::Refuse | Self::Supersede => 1,
+            Self::Allow(most) => most,
+        }
+    }
+}
+
 /// How a host treats its sessions. Plain data, checked once when the host is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConfig {

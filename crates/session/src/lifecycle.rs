@@ -78,10 +78,12 @@ pub enum EventKind {
     /// The login was refused; the reason says why.
     LoginFailed,
     /// The session goes on where an earlier link stopped, without a login: of what was sent
-    /// reliably nothing is lost and nothing comes twice.
+    /// reliably nothing is lost and nothing comes twice, unless
+    /// [`ContinuityLost`](Self::ContinuityLost) follows at once.
     Resumed,
-    /// The session goes on by a new login, and what was on its way when its link was lost may be
-    /// lost; the reason says why.
+    /// The session goes on by a new login, or without one where the host was started again or
+    /// another host took over, and what was on its way when its link was lost may be lost: the
+    /// event's gap says how much, its reason why.
     ContinuityLost,
     /// A heartbeat left.
     HeartbeatSent,

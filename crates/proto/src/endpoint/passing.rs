@@ -56,14 +56,18 @@ impl Endpoint {
         let Some(request) = &guest.params.resume else { return false };
         let opened = request.pass.and_then(|pass| host.vault.open(CONTEXT, &pass));
         let Some((until, ticket, peer)) = opened.as_deref().and_then(parse) else { return false };
-        host.used_passes.retain(|_, until| *until + SKEW_MAX >= unix);
         let id = ticket.id();
         let is_good = unix <= until + SKEW_MAX
             && until <= unix + LIFETIME + SKEW_MAX
-            && host.used_passes.len() < USED_LEN_MAX
             && !host.used_passes.contains_key(&id)
             && ticket.check(guest.id, &guest.ephemeral, &request.claim) == Verdict::Valid;
         if !is_good {
+            return false;
+        }
+        if host.used_passes.len() >= USED_LEN_MAX {
+            host.used_passes.retain(|_, until| *until + SKEW_MAX >= unix);
+        }
+        if host.used_passes.len() >= USED_LEN_MAX {
             return false;
         }
         let Some(key) = self.restore_link(now, from, &ticket.to_bytes()) else { return false };

@@ -147,19 +147,13 @@ impl<T: Transport> Host<T> {
     }
 
     /// Applies the policy on duplicates to the living sessions of an identity.
-    pub(super) fn make_room(&mut self, now: Time, identity: &Identity) -> Result<(), Refusal> {
-        let living = self.table.by_identity(identity).count();
-        let allowed = match self.config.duplicate {
-            DuplicatePolicy::Allow(most) => most,
-            DuplicatePolicy::Refuse => 1,
-            DuplicatePolicy::Supersede => {
-                while let Some(old) = self.holder(identity, |_| true) {
-                    self.remove(now, old, Reason::Superseded);
-                }
-                return Ok(());
+    fn make_room(&mut self, now: Time, identity: &Identity) -> Result<(), Refusal> {
+        if self.config.duplicate == DuplicatePolicy::Supersede {
+            while let Some(old) = self.holder(identity, |_| true) {
+                self.remove(now, old, Reason::Superseded);
             }
-        };
-        if living < allowed {
+        }
+        if self.table.by_identity(identity).count() < self.config.duplicate.allowed() {
             return Ok(());
         }
         // Should the one that is there be a ghost, this is when it will be known.

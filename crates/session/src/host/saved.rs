@@ -72,8 +72,9 @@ impl<T: Transport> Host<T> {
         id
     }
 
-    /// Makes a session of a link that is kept, for its user, as far as limits and the policy on
-    /// duplicates allow.
+    /// Makes a session of a link that is kept, for its user, where limits and the policy on
+    /// duplicates leave room. It ends no other session for it: nobody has proven to be back yet,
+    /// and what a user said to one host can be repeated to another.
     fn adopt(
         &mut self,
         now: Time,
@@ -88,7 +89,9 @@ impl<T: Transport> Host<T> {
         if keep.is_zero() || !is_room || self.is_stopped || self.redirect.is_some() {
             return None;
         }
-        self.make_room(now, &identity).ok()?;
+        if self.table.by_identity(&identity).count() >= self.config.duplicate.allowed() {
+            return None;
+        }
         let id = self.table.insert(now);
         if let Some(session) = self.table.get_mut(id) {
             (session.address, session.kept) = (Some(address), Some(link));

@@ -1,6 +1,7 @@
 //! Lanes go over from a link that died, or that is taken for living still, to the next one.
 
 use super::*;
+use crate::crypto::Ticket;
 use moorline_link::{Lane, Resumes};
 
 /// A link dies after two seconds of silence.
@@ -266,6 +267,11 @@ fn a_host_that_knows_nothing_says_so_and_the_client_logs_in_anew() {
     talk.world.run(Duration::from_millis(300));
     let up = talk.world.client_events.iter().find(|it| matches!(it, LinkEvent::Up { .. }));
     assert!(matches!(up, Some(LinkEvent::Up { resumes: None, .. })), "{up:?}");
+    // It told the new host what a link takes that begins, and not what the earlier one took in all.
+    let key = talk.world.host.links.iter().next().map(|(key, _)| key).expect("a link");
+    let outbox = talk.world.host.links.get(key).and_then(Entry::link).expect("up").outbox();
+    let takes = config().data_max - crate::wire::MESSAGE_CHARGE;
+    assert_eq!(outbox.len_max(crate::wire::Place::Unordered) as u64, takes);
     let (now, earlier) = (talk.world.now, talk.links[CLIENT]);
     assert!(talk.is_kept(CLIENT), "its owner may want to know what it held");
     talk.client().release(now, earlier);
@@ -414,8 +420,9 @@ fn a_client_that_is_handed_over_is_known_to_another_host_with_the_same_key() {
 }
 
 #[test]
-fn a15_a_pass_is_of_use_once_for_its_bearer_in_time_and_with_the_same_key() {
-    for (what, is_good) in [("in time", true), ("late", false), ("early", false)] {
+fn a15_a_pass_is_of_use_once_in_time_and_to_whom_it_was_given() {
+    let cases = [("in time", true), ("late", false), ("early", false), ("stolen", false)];
+    for (what, is_good) in cases {
         let mut talk = Talk::new(&EndpointConfig { unix_at_zero: UNIX, ..short() });
         hand_over(&mut talk);
         let unix_at_zero = match what {
@@ -424,6 +431,14 @@ fn a15_a_pass_is_of_use_once_for_its_bearer_in_time_and_with_the_same_key() {
             _ => UNIX,
         };
         move_to_another_host(&mut talk, &EndpointConfig { unix_at_zero, ..short() });
+        if what == "stolen" {
+            // The thief knows the pass and the ticket's name, and not its key.
+            let key = talk.links[CLIENT].0;
+            let entry = talk.client().links.get_mut(key).expect("it is kept");
+            let mut ticket = entry.ticket.as_ref().expect("a ticket").to_bytes();
+            ticket[20] ^= 1;
+            entry.ticket = Ticket::from_bytes(&ticket).map(Box::new);
+        }
         talk.dial();
         talk.world.run(Duration::from_millis(300));
         assert_eq!(passed_on(&talk).len(), usize::from(is_good), "{what}");
