@@ -15,9 +15,9 @@ use super::rtt::{Rtt, WindowedMin};
 /// What may be on its way before anything is known, and at the very least, in packets. RFC 6928 and
 /// RFC 9002 (7.2) begin with 10; but they allow them at once. Here the first window is spread over
 /// the round trip that the handshake measured, and a queue that grows ends the start before
-/// anything is lost, so a slow path sees it as a slow rise; three times as many halve the time
+/// anything is lost, so a slow path sees it as a slow rise; four times as many halve the time
 /// that a transfer takes to fill a long path.
-const WINDOW_INITIAL_PACKETS: u64 = 32;
+const WINDOW_INITIAL_PACKETS: u64 = 44;
 const WINDOW_MIN_PACKETS: u64 = 4;
 /// A link that may not send by its window sends a packet this often all the same.
 pub const FLOOR_INTERVAL: Duration = Duration::from_millis(250);
@@ -367,7 +367,10 @@ impl Congestion {
         } else if self.sample.len() >= HEAVY_LOSS_SAMPLE {
             // A flow that its window does not hold back cannot be what overloads the path.
             let is_heavy = self.sample.is_above(HEAVY_LOSS_PERMILLE) && self.round.is_limited;
-            self.nature_permille = (self.nature_permille * 3 + self.sample.permille()) / 4;
+            self.nature_permille = match self.nature_permille {
+                0 => self.sample.permille(),
+                nature => (nature * 3 + self.sample.permille()) / 4,
+            };
             self.sample = LossSample::default();
             self.policer_samples = if is_heavy { self.policer_samples + 1 } else { 0 };
             if self.policer_samples >= POLICER_SAMPLES {

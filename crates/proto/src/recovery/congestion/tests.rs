@@ -53,11 +53,11 @@ impl Path {
 #[test]
 fn the_window_doubles_until_a_queue_stands() {
     let mut path = Path::new();
-    assert_eq!(path.congestion.window_bytes(), 38_400);
-    assert_eq!([path.full_round(50, 0), path.full_round(50, 0)], [76_800, 153_600]);
+    assert_eq!(path.congestion.window_bytes(), 52_800);
+    assert_eq!([path.full_round(50, 0), path.full_round(50, 0)], [105_600, 211_200]);
     path.full_round(70, 0);
     assert_eq!(path.congestion.mode(), Mode::Delay);
-    assert!(path.congestion.window_bytes() <= 153_600);
+    assert!(path.congestion.window_bytes() <= 211_200);
 }
 
 #[test]
@@ -189,6 +189,6 @@ fn another_path_begins_anew_and_what_is_on_its_way_stays_counted() {
     path.congestion.on_sent(path.now, 1_200);
     path.congestion.on_migration(1_200);
     assert_eq!(path.congestion.mode(), Mode::SlowStart);
-    assert_eq!(path.congestion.window_bytes(), 38_400);
+    assert_eq!(path.congestion.window_bytes(), 52_800);
     assert_eq!(path.congestion.in_flight_bytes(), 1_200);
 }
