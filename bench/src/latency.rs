@@ -29,6 +29,7 @@ pub type Make = fn() -> Box<dyn Contender>;
 pub const ALL: &[(&str, Make)] = &[
     ("native", || native::Native::boxed(native::Mode::Default)),
     ("native, no repetition", || native::Native::boxed(native::Mode::NoRepetition)),
+    ("native, no repetition, prompt", || native::Native::boxed(native::Mode::NoRepetitionPrompt)),
     ("kcp", || peer_kcp::Kcp::boxed(peer_kcp::Flush::EveryTick)),
     ("kcp-eager", || peer_kcp::Kcp::boxed(peer_kcp::Flush::AtOnce)),
     ("enet", peer_enet::Enet::boxed),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use moorline_link::time::earliest;
 use moorline_link::{Control, Lane, LinkEvent, LinkId, Outgoing, Port, SendError, Time, Transport};
@@ -16,6 +17,8 @@ use super::contender::{Contender, End, Kind};
 pub(super) enum Mode {
     Default,
     NoRepetition,
+    /// The same, and acknowledgements are not held back.
+    NoRepetitionPrompt,
 }
 
 /// A client and a host.
@@ -32,11 +35,13 @@ const KIND: u16 = 7;
 
 impl Native {
     pub(super) fn boxed(mode: Mode) -> Box<dyn Contender> {
-        let repetition = match mode {
-            Mode::Default => Repetition::DEFAULT,
-            Mode::NoRepetition => Repetition::Off,
-        };
-        let config = EndpointConfig { repetition, ..EndpointConfig::default() };
+        let mut config = EndpointConfig::default();
+        if mode != Mode::Default {
+            config.repetition = Repetition::Off;
+        }
+        if mode == Mode::NoRepetitionPrompt {
+            config.ack_delay_max = Duration::ZERO;
+        }
         let key = HostKey::new(Secret::new([1; 32]));
         let (one, two) = (Secret::new([2; 32]), Secret::new([3; 32]));
         let mut client = Endpoint::client(config.clone(), key.public(), one).expect("it can work");

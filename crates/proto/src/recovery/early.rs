@@ -2,7 +2,8 @@
 //!
 //! A copy rides in a packet that leaves anyway and has room, so that one lost packet costs one tick
 //! and not a round trip. Copies are paid from a bucket that other bytes fill; they stop when the
-//! path is congested. A frame is lost only when no copy of it is on its way any more, and it is
+//! path is congested. Where that is switched off, a small frame is sent again once its
+//! acknowledgement is overdue, which no later packet has to show. A frame is lost only when no copy of it is on its way any more, and it is
 //! done when any copy was acknowledged.
 
 mod slab;
@@ -44,7 +45,8 @@ const REGULAR_INTERVAL_MAX: Duration = Duration::from_millis(40);
 /// Whether frames are repeated early at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repetition {
-    /// Frames are sent again when they are lost.
+    /// Frames are sent again when they are lost, small ones also when their acknowledgement is
+    /// overdue, though it may only be late.
     Off,
     /// Small frames are sent again before.
     On {
@@ -176,6 +178,11 @@ impl Early {
         }
     }
 
+    /// Whether frames are repeated before they are overdue.
+    pub(super) const fn is_on(&self) -> bool {
+        matches!(self.repetition, Repetition::On { .. })
+    }
+
     /// Follows a frame that is to be sent now; none when there are too many.
     pub fn track(&mut self, tag: u64, len: u16, urgency: Urgency) -> Option<FrameId> {
         let id = self.slab.insert(tag, len, urgency);
@@ -223,8 +230,7 @@ impl Early {
         out: &mut Vec<Repeat>,
     ) {
         out.clear();
-        let is_off = self.repetition == Repetition::Off || conditions.gate == Gate::Closed;
-        if is_off && occasion != Occasion::Probe {
+        if conditions.gate == Gate::Closed && occasion != Occasion::Probe {
             return;
         }
         let mut candidates = [None; SCAN_MAX];
@@ -244,7 +250,7 @@ impl Early {
             let Some(repeat) = self.slab.repeat(*id) else { continue };
             let cost = i64::from(repeat.len) * 1_000;
             let floor = if *rank <= OVERDUE { -BORROW_MAX * 1_000 } else { 0 };
-            let is_paid = occasion != Occasion::Regular || budget - cost >= floor;
+            let is_paid = !self.is_on() || occasion != Occasion::Regular || budget - cost >= floor;
             if is_paid && usize::from(repeat.len) <= room {
                 room -= usize::from(repeat.len);
                 budget -= cost;
@@ -285,6 +291,9 @@ impl Early {
         if now.since(frame.last_tx) < spacing || frame.outstanding >= OUTSTANDING_MAX {
             return None;
         }
+        if !self.is_on() && occasion != Occasion::Probe {
+            return (now >= self.overdue_at(frame, conditions)).then_some(OVERDUE);
+        }
         let copies_max = conditions.estimate.copies(frame.urgency);
         let is_overdue = now.since(frame.first_tx) > conditions.patience;
         let is_first = frame.copies == 1 && copies_max > 1 && !is_overdue;
@@ -295,6 +304,11 @@ impl Early {
             return Some(OVERDUE);
         }
         (frame.copies < copies_max).then_some(frame.copies.max(OVERDUE + 1))
+    }
+
+    /// When a frame is sent again that nothing but its age speaks for.
+    fn overdue_at(&self, frame: &slab::Frame, conditions: &Conditions<'_>) -> Time {
+        self.overdue_allowed_at(conditions).max(frame.last_tx + conditions.patience)
     }
 
     /// From when on overdue copies may be sent: later and later while nothing is answered.
@@ -404,8 +418,13 @@ impl Early {
 
     /// When copies should get a packet of their own, as nothing else is sent soon.
     pub fn poll_timeout(&self, conditions: &Conditions<'_>) -> Option<Time> {
-        if self.repetition == Repetition::Off || conditions.gate == Gate::Closed {
+        if conditions.gate == Gate::Closed {
             return None;
+        }
+        if !self.is_on() {
+            let frames = self.slab.ids(self.live).take(SCAN_MAX);
+            let due = frames.filter_map(|id| Some(self.overdue_at(self.slab.get(id)?, conditions)));
+            return due.min();
         }
         let is_lossy = conditions.estimate.loss() >= CERTAIN / 100;
         let due = self.slab.ids(self.live).take(SCAN_MAX).filter_map(|id| {

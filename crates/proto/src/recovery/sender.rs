@@ -207,9 +207,10 @@ impl Sender {
     }
 
     /// After what time a frame is overdue. Where packets are lost, their receiver sees the gaps and
-    /// does not hold its acknowledgements back.
+    /// does not hold its acknowledgements back; a link that repeats early lives with the copies
+    /// that this costs where it does.
     fn overdue_after(&self) -> Duration {
-        let is_lossy = self.estimate.loss_ppm() >= LOSSY_PPM;
+        let is_lossy = self.estimate.loss_ppm() >= LOSSY_PPM && self.early.is_on();
         self.rtt.patience(if is_lossy { Duration::ZERO } else { self.ack_delay_max })
     }
 

@@ -129,14 +129,26 @@ fn large_frames_and_bulk_are_not_repeated_and_lost_all_the_same() {
 }
 
 #[test]
-fn a_closed_gate_and_repetition_switched_off_offer_nothing() {
+fn a_closed_gate_offers_nothing() {
     let mut early = Early::new(ON);
     sent(&mut early, at(0), 1);
     assert_eq!(offered_under(&early, at(500), 1_000, Gate::Closed), []);
-    let mut early = Early::new(Repetition::Off);
-    sent(&mut early, at(0), 1);
-    assert_eq!(offered(&early, at(500), 1_000), []);
     let estimate = lossy();
+    assert_eq!(early.poll_timeout(&conditions(&estimate, Gate::Closed)), None);
+}
+
+#[test]
+fn with_repetition_switched_off_a_frame_is_offered_when_it_is_overdue_and_then_anew_each_time() {
+    let mut early = Early::new(Repetition::Off);
+    let estimate = lossy();
+    let id = sent(&mut early, at(0), 1);
+    assert_eq!(offered(&early, at(69), 1_000), []);
+    assert_eq!(early.poll_timeout(&conditions(&estimate, Gate::Open)), Some(at(70)));
+    assert_eq!(offered(&early, at(70), 1_000), [1]);
+    send(&mut early, at(70), &[id]);
+    assert_eq!(offered(&early, at(139), 1_000), []);
+    assert_eq!(offered(&early, at(140), 1_000), [1]);
+    early.on_ack(id);
     assert_eq!(early.poll_timeout(&conditions(&estimate, Gate::Open)), None);
 }
 
