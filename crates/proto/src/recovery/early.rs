@@ -2,9 +2,9 @@
 //!
 //! A copy rides in a packet that leaves anyway and has room, so that one lost packet costs one tick
 //! and not a round trip. Copies are paid from a bucket that other bytes fill; they stop when the
-//! path is congested. Where that is switched off, a small frame is sent again once its
-//! acknowledgement is overdue, which no later packet has to show. A frame is lost only when no copy of it is on its way any more, and it is
-//! done when any copy was acknowledged.
+//! path is congested. A frame is lost only when no copy of it is on its way any more, and it is
+//! done when any copy was acknowledged. Where this is switched off, a small frame is sent again
+//! once its acknowledgement is overdue, which no later packet has to show.
 
 mod slab;
 
