@@ -334,6 +334,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
         | LinkEvent::Control { link, .. }
         | LinkEvent::Message { link, .. }
         | LinkEvent::Delivered { link, .. }
+        | LinkEvent::Backlog { link, .. }
         | LinkEvent::AddressChanged { link, .. }
         | LinkEvent::Lost { link, .. } => *link,
     }

@@ -34,13 +34,32 @@ impl Lane {
     }
 }
 
-/// The delivery policy: which kinds of message exist, and the lane of each.
+/// What becomes of a message for which there is no room on its lane, as the peer takes what is sent
+/// to it too slowly. On [`Lane::Latest`] a newer value replaces an older one of its key before it
+/// comes to this, and [`Lane::Unreliable`] drops what is oldest by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is not taken, and its sender is told so. Another try makes sense when there is room
+    /// again, which is an event of the session.
+    #[default]
+    Refuse,
+    /// The oldest messages of its lane that were not begun to be sent make room for it. The peer
+    /// never gets those, also of a reliable lane; all others arrive. A transport that cannot do
+    /// this refuses.
+    DropOldest,
+    /// The session ends: its peer is too slow for it.
+    Close,
+}
+
+/// The delivery policy: which kinds of message exist, the lane of each, and what becomes of what
+/// has no room there.
 ///
 /// A kind that is not in the policy is refused when it is sent and dropped, with a counter, when it
 /// arrives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     lanes: BTreeMap<u16, Lane>,
+    overflows: [Overflow; Lane::ALL.len()],
 }
 
 impl Delivery {
@@ -61,6 +80,18 @@ impl Delivery {
             "kind {kind} was given the lanes {before:?} and {lane:?}"
         );
         self
+    }
+
+    /// The same policy with this answer to a lane without room.
+    #[must_use]
+    pub const fn with_overflow(mut self, lane: Lane, overflow: Overflow) -> Self {
+        self.overflows[lane as usize] = overflow;
+        self
+    }
+
+    /// What becomes of a message for which there is no room on this lane.
+    pub const fn overflow(&self, lane: Lane) -> Overflow {
+        self.overflows[lane as usize]
     }
 
     /// The lane of `kind`.
@@ -93,6 +124,13 @@ mod tests {
         let policy = Delivery::new().with(1, Lane::Latest);
         assert_eq!(policy.lane(1), Ok(Lane::Latest));
         assert_eq!(policy.lane(2), Err(UnknownKind(2)));
+    }
+
+    #[test]
+    fn each_lane_has_its_own_answer_to_having_no_room() {
+        let policy = Delivery::new().with_overflow(Lane::ReliableUnordered, Overflow::DropOldest);
+        assert_eq!(policy.overflow(Lane::ReliableUnordered), Overflow::DropOldest);
+        assert_eq!(policy.overflow(Lane::ReliableOrdered), Overflow::Refuse);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub mod transport;
 pub mod wheel;
 
 pub use identity::Identity;
-pub use lane::{Delivery, Lane};
+pub use lane::{Delivery, Lane, Overflow};
 pub use reason::{Reason, Refusal, RefusalCode};
 pub use time::Time;
 pub use transport::{

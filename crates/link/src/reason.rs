@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::Printable;
+use crate::lane::Lane;
 
 /// What kind of no a host says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,11 +168,13 @@ pub enum Reason {
     Restarted,
     /// Another host handed the session over to this one.
     HandedOver,
+    /// The peer takes what is sent to it too slowly: this lane had no room for a message.
+    TooSlow(Lane),
 }
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 19;
+    pub const KINDS_LEN: usize = 20;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -195,6 +198,7 @@ impl Reason {
             Self::Forgotten => (16, "ended_forgotten"),
             Self::Restarted => (17, "ended_restarted"),
             Self::HandedOver => (18, "ended_handed_over"),
+            Self::TooSlow(_) => (19, "ended_too_slow"),
         }
     }
 }
@@ -205,6 +209,7 @@ impl fmt::Display for Reason {
             Self::Requested => f.write_str("closed by this side"),
             Self::Restarted => f.write_str("the host was started again"),
             Self::HandedOver => f.write_str("handed over by another host"),
+            Self::TooSlow(lane) => write!(f, "too slow: no room on the {lane:?} lane"),
             Self::PeerLeft => f.write_str("the peer left"),
             Self::Silence(time) => write!(f, "nothing heard for {time:?}"),
             Self::NoAnswer(time) => write!(f, "no answer within {time:?}"),

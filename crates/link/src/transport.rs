@@ -158,6 +158,14 @@ pub enum LinkEvent {
         /// What [`Outgoing::notice`] said.
         notice: u64,
     },
+    /// So much waits to be sent or to be acknowledged that soon nothing more is taken; or hardly
+    /// anything does any more. They come in turns, the first one first.
+    Backlog {
+        /// Which link.
+        link: LinkId,
+        /// Whether much waits.
+        is_high: bool,
+    },
     /// The peer proved a new address.
     AddressChanged {
         /// Which link.
@@ -415,6 +423,13 @@ pub trait Transport: fmt::Debug {
     /// When the link is not up, its queue is full or the message is too long.
     fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError>;
 
+    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none,
+    /// or the transport cannot.
+    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
+        let _ = (link, lane);
+        false
+    }
+
     /// Takes a word of the session layer for sending.
     ///
     /// # Errors
@@ -495,6 +510,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError> {
         (**self).send(now, link, message)
+    }
+    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
+        (**self).make_room(link, lane)
     }
     fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
         (**self).control(now, link, control)

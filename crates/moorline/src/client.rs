@@ -169,6 +169,28 @@ impl Client {
         self.send_encoded(message, None)
     }
 
+    /// Sends a message to the host; where there is no room for it, waits for some until `deadline`
+    /// at the latest. What happens meanwhile is told by [`poll_until`](Self::poll_until)
+    /// afterwards. A server has no such call, as one slow peer would hold up all others.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send): when there is no room at the deadline either, it is full.
+    pub fn send_by<M: Message>(&mut self, message: &M, deadline: Instant) -> Result<(), SendError> {
+        let deadline = self.clock.at(deadline);
+        loop {
+            let sent = self.send_encoded(message, None);
+            // While events wait for the application, nothing is read that could make room.
+            let is_late = self.clock.now() >= deadline || self.dialer.is_backlogged();
+            if sent != Err(SendError::Link(moorline_link::SendError::Full)) || is_late {
+                return sent;
+            }
+            self.turn();
+            if self.wait(deadline).is_break() {
+                return self.send_encoded(message, None);
+            }
+        }
+    }
+
     /// Sends a message to the host, and asks to be told when the host has it:
     /// [`ClientEvent::Delivered`] with this number. Nothing is told of a state that a newer one
     /// replaced, nor of what a link did not deliver before it was lost.

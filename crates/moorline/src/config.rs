@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use moorline_kcp::{KcpConfig, SyncPort};
-use moorline_link::{Delivery, Lane};
+use moorline_link::{Delivery, Lane, Overflow};
 use moorline_proto::EndpointConfig;
 use moorline_proto::crypto::{HostKey, HostPublicKey};
 use moorline_session::{ConnectError, DialerConfig, HostConfig, Login};
@@ -111,6 +111,13 @@ impl ServerConfig {
         self
     }
 
+    /// The same server with this answer to a peer that takes what is sent to it too slowly.
+    #[must_use]
+    pub fn with_overflow(mut self, lane: Lane, overflow: Overflow) -> Self {
+        self.host.delivery = self.host.delivery.with_overflow(lane, overflow);
+        self
+    }
+
     /// The same server with this delivery policy.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Delivery) -> Self {
@@ -186,6 +193,13 @@ impl ClientConfig {
     #[must_use]
     pub fn with_kind(mut self, kind: u16, lane: Lane) -> Self {
         self.dialer.delivery = self.dialer.delivery.with(kind, lane);
+        self
+    }
+
+    /// The same client with this answer to a host that takes what is sent to it too slowly.
+    #[must_use]
+    pub fn with_overflow(mut self, lane: Lane, overflow: Overflow) -> Self {
+        self.dialer.delivery = self.dialer.delivery.with_overflow(lane, overflow);
         self
     }
 

@@ -441,6 +441,10 @@ impl Transport for Endpoint {
         self.send_message(now, link.0, message)
     }
 
+    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
+        self.make_room_on(link.0, lane)
+    }
+
     fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
         self.send_control(now, link.0, control)
     }
@@ -505,6 +509,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
         | LinkEvent::Control { link, .. }
         | LinkEvent::Message { link, .. }
         | LinkEvent::Delivered { link, .. }
+        | LinkEvent::Backlog { link, .. }
         | LinkEvent::AddressChanged { link, .. }
         | LinkEvent::Lost { link, .. } => *link,
     }

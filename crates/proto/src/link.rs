@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use moorline_link::time::{Time, earliest};
 use moorline_link::transport::{LinkStats, Volume};
-use moorline_link::{Control, LinkEvent, LinkId, Message, Reason, Resumes, SendError};
+use moorline_link::{Control, Lane, LinkEvent, LinkId, Message, Reason, Resumes, SendError};
 
 use crate::crypto::{Entropy, PacketKeys};
 use crate::lanes::outbox::OutboxConfig;
@@ -312,6 +312,11 @@ impl Link {
         Ok(())
     }
 
+    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none.
+    pub fn make_room(&mut self, lane: Lane) -> bool {
+        self.outbox.make_room(lane)
+    }
+
     /// Takes a word of the session layer for sending.
     ///
     /// # Errors
@@ -436,6 +441,11 @@ impl Link {
     /// The notice of a message that arrived at the peer.
     pub fn poll_arrived(&mut self) -> Option<u64> {
         self.outbox.poll_arrived()
+    }
+
+    /// Whether much waits to be sent or acknowledged, if that changed since it was told last.
+    pub fn poll_backlog(&mut self) -> Option<bool> {
+        self.outbox.poll_backlog()
     }
 
     /// Figures for reports.

@@ -47,7 +47,8 @@
 //! ```
 //!
 //! The modules, each using only those before it: [`lifecycle`], `config_error`, `reconnect`,
-//! `liveness`, `clock_sync`, `config`, `event`, `session`, `table`, `host` and `dialer`.
+//! `liveness`, `clock_sync`, `config`, `overflow`, `event`, `session`, `table`, `host` and
+//! `dialer`.
 
 mod clock_sync;
 mod config;
@@ -57,6 +58,7 @@ mod event;
 mod host;
 pub mod lifecycle;
 mod liveness;
+mod overflow;
 mod reconnect;
 mod session;
 mod table;

@@ -54,6 +54,10 @@ pub enum Input {
     Degrade,
     /// Traffic is back after beats were missing.
     Recover,
+    /// So much waits for the peer that soon nothing more is taken for it.
+    Backlog,
+    /// Hardly anything waits for the peer any more.
+    Relief,
     /// Nothing that counts was heard for the whole timeout.
     Silence,
     /// The session is to wait for its next attempt (client) or its peer (host).
@@ -93,6 +97,11 @@ pub enum EventKind {
     Degraded,
     /// The warning is over.
     Recovered,
+    /// So much waits for the peer that soon nothing more is taken for it: send less, or nothing
+    /// until [`Relieved`](Self::Relieved).
+    Backlogged,
+    /// Hardly anything waits for the peer any more.
+    Relieved,
     /// Nothing was heard for the whole timeout.
     TimedOut,
     /// The session waits for its next attempt (client) or its peer (host).
@@ -201,6 +210,9 @@ pub const fn answer(state: State, input: Input) -> Answer {
         }
         (_, I::BeatSent | I::BeatHeard) => Refuse(M::NotConnected),
         (_, I::Degrade | I::Recover) => Ignore,
+        (S::LoggedIn, I::Backlog) => Tell(E::Backlogged),
+        (S::LoggedIn, I::Relief) => Tell(E::Relieved),
+        (_, I::Backlog | I::Relief) => Ignore,
 
         (S::TransportConnected | S::LoginPending | S::LoggedIn, I::Silence) => {
             Go(S::TimedOut, E::TimedOut)
@@ -265,7 +277,7 @@ impl fmt::Display for State {
 
 impl Input {
     /// All inputs, in the order of the table's columns.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::TransportUp,
         Self::LoginStart,
         Self::LoginOk,
@@ -276,6 +288,8 @@ impl Input {
         Self::BeatHeard,
         Self::Degrade,
         Self::Recover,
+        Self::Backlog,
+        Self::Relief,
         Self::Silence,
         Self::Schedule,
         Self::AttemptStart,

@@ -83,6 +83,8 @@ fn every_event_is_told_somewhere() {
     let ours = [
         EventKind::Degraded,
         EventKind::Recovered,
+        EventKind::Backlogged,
+        EventKind::Relieved,
         EventKind::AddressChanged,
         EventKind::Resumed,
         EventKind::ContinuityLost,
@@ -101,8 +103,8 @@ fn a_transition_goes_somewhere_else() {
 
 #[test]
 fn heartbeats_and_warnings_never_change_the_state() {
-    use Input::{AddressChange, BeatHeard, BeatSent, Degrade, Recover};
-    let quiet = [BeatSent, BeatHeard, Degrade, Recover, AddressChange];
+    use Input::{AddressChange, Backlog, BeatHeard, BeatSent, Degrade, Recover, Relief};
+    let quiet = [BeatSent, BeatHeard, Degrade, Recover, Backlog, Relief, AddressChange];
     for (state, input, answer) in cells().filter(|(_, input, _)| quiet.contains(input)) {
         assert!(!matches!(answer, Answer::Go(..)), "{state} {input:?}: {answer:?}");
     }

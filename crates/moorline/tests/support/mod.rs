@@ -204,7 +204,7 @@ impl Stage {
         std::thread::sleep(Duration::from_millis(1));
     }
 
-    /// What the lifecycle of a client told, heartbeats and early warnings left out.
+    /// What the lifecycle of a client told, heartbeats and warnings left out.
     pub(crate) fn life(&self, client: usize) -> Vec<EventKind> {
         let events = self.told_by_clients[client].iter().filter_map(|event| match event {
             ClientEvent::Session(event) => Some(event.kind),
@@ -230,5 +230,7 @@ fn is_scripted(kind: &EventKind) -> bool {
             | EventKind::HeartbeatReceived
             | EventKind::Degraded
             | EventKind::Recovered
+            | EventKind::Backlogged
+            | EventKind::Relieved
     )
 }

@@ -374,6 +374,9 @@ impl Endpoint {
         while let Some(notice) = link.poll_arrived() {
             self.events.push_back(LinkEvent::Delivered { link: LinkId(key), notice });
         }
+        if let Some(is_high) = link.poll_backlog() {
+            self.events.push_back(LinkEvent::Backlog { link: LinkId(key), is_high });
+        }
         if link.entropy_needed() {
             link.challenge_with(&mut self.entropy);
         }

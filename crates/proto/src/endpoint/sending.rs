@@ -1,11 +1,11 @@
 //! What is sent over a link, or waits for the next one.
 
 use moorline_link::slots::SlotKey;
-use moorline_link::{Control, Outgoing, SendError, Time};
+use moorline_link::{Control, Lane, LinkEvent, LinkId, Outgoing, SendError, Time};
 
 use super::Endpoint;
 use super::continuity::place_of;
-use super::links::Entry;
+use super::links::{Entry, Stage};
 use crate::lanes::Push;
 use crate::link::Link;
 
@@ -21,9 +21,29 @@ impl Endpoint {
         }
         let Outgoing { kind, payload, notice, .. } = message;
         let link = self.living_link(key)?;
-        link.send(now, Push { place: place_of(&message), kind, payload, notice })?;
+        let sent = link.send(now, Push { place: place_of(&message), kind, payload, notice });
+        if let Some(is_high) = link.poll_backlog() {
+            self.events.push_back(LinkEvent::Backlog { link: LinkId(key), is_high });
+        }
         self.touch(key);
-        Ok(())
+        sent
+    }
+
+    /// Drops what waits longest on a lane and was not begun to be sent, if there is such a message.
+    pub(super) fn make_room_on(&mut self, key: SlotKey, lane: Lane) -> bool {
+        let Some(entry) = self.links.get_mut(key).filter(|entry| !entry.is_parted) else {
+            return false;
+        };
+        match &mut entry.stage {
+            Stage::Linked(link) => link.make_room(lane),
+            Stage::Kept(lanes) => {
+                let before = lanes.bytes();
+                let has_dropped = lanes.outbox.make_room(lane);
+                self.kept_bytes = (self.kept_bytes + lanes.bytes()).saturating_sub(before);
+                has_dropped
+            }
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Answered(_) => false,
+        }
     }
 
     pub(super) fn send_control(

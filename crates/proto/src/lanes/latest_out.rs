@@ -89,6 +89,14 @@ impl LatestOut {
         replaced
     }
 
+    /// Drops the value that waits longest and was not begun to be sent, and says what it took.
+    pub(super) fn drop_oldest(&mut self) -> Option<usize> {
+        let is_unsent = |key: &u64| self.values.get(key).is_some_and(|value| value.sent.is_none());
+        let at = self.waiting.iter().position(is_unsent)?;
+        let key = self.waiting.remove(at)?;
+        self.values.remove(&key).map(|value| value.cost())
+    }
+
     /// The part to send next: that of the key that waits longest.
     pub(super) fn next(&self) -> Option<Tag> {
         let value = self.values.get(self.waiting.front()?)?;

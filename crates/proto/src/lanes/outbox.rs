@@ -74,6 +74,24 @@ pub struct OutboxStats {
     pub replaced: u64,
     /// Unreliable messages that waited for too long, or made room for newer ones.
     pub shed: u64,
+    /// Messages of the other lanes that made room for newer ones.
+    pub dropped: u64,
+}
+
+/// Whether so much is held that soon nothing more is taken.
+#[derive(Clone, Copy, Debug)]
+struct Backlog {
+    is_high: bool,
+    is_told: bool,
+}
+
+impl Backlog {
+    fn set(&mut self, is_high: bool) {
+        if self.is_high != is_high {
+            // Nobody needs to know of one that came and went.
+            *self = Self { is_high, is_told: !self.is_told };
+        }
+    }
 }
 
 /// The sending side of all lanes.
@@ -93,6 +111,7 @@ pub struct Outbox {
     turn: usize,
     sync_credit: i64,
     arrived: VecDeque<u64>,
+    backlog: Backlog,
     stats: OutboxStats,
 }
 
@@ -110,6 +129,7 @@ impl Outbox {
             turn: 0,
             sync_credit: SYNC_CREDIT_MAX,
             arrived: VecDeque::new(),
+            backlog: Backlog { is_high: false, is_told: true },
             stats: OutboxStats {
                 queue_times: [QueueTime {
                     messages: 0,
@@ -118,6 +138,7 @@ impl Outbox {
                 }; Lane::ALL.len()],
                 replaced: 0,
                 shed: 0,
+                dropped: 0,
             },
         }
     }
@@ -127,6 +148,14 @@ impl Outbox {
     /// # Errors
     /// When it is too long, or there is no room for it.
     pub fn push(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
+        let taken = self.take(now, message);
+        if taken == Err(SendError::Full) || self.bytes > self.config.bytes_max / 4 * 3 {
+            self.backlog.set(true);
+        }
+        taken
+    }
+
+    fn take(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
         let Push { place, kind, payload, notice } = message;
         let len = payload.len();
         let len_max = self.len_max(place);
@@ -166,6 +195,40 @@ impl Outbox {
         }
         self.bytes += cost;
         Ok(())
+    }
+
+    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none.
+    pub fn make_room(&mut self, lane: Lane) -> bool {
+        let cost = match lane {
+            Lane::Unreliable => return false,
+            Lane::Latest => self.latest.as_mut().and_then(|lane| lane.drop_oldest()),
+            Lane::ReliableOrdered | Lane::ReliableUnordered => {
+                let is_own = |place: Place| match place {
+                    Place::Ordered(_) => lane == Lane::ReliableOrdered,
+                    _ => place == Place::Unordered && lane == Lane::ReliableUnordered,
+                };
+                let own = self.reliable.iter_mut().filter(|own| is_own(own.place()));
+                let oldest = own.filter_map(|own| Some((own.waits_since()?, own)));
+                oldest.min_by_key(|(since, _)| *since).and_then(|(_, own)| own.drop_oldest())
+            }
+        };
+        let Some(cost) = cost else { return false };
+        self.free(cost);
+        self.stats.dropped += 1;
+        true
+    }
+
+    fn free(&mut self, cost: usize) {
+        self.bytes -= cost;
+        if self.bytes <= self.config.bytes_max / 4 {
+            self.backlog.set(false);
+        }
+    }
+
+    /// Whether much is held, if that changed since it was told last.
+    pub fn poll_backlog(&mut self) -> Option<bool> {
+        let is_told = std::mem::replace(&mut self.backlog.is_told, true);
+        (!is_told).then_some(self.backlog.is_high)
     }
 
     /// The longest message that a lane carries. A reliable one must fit into what the peer takes
@@ -360,7 +423,7 @@ impl Outbox {
             lane.and_then(|lane| lane.on_acked(tag))
         };
         if let Some(Done { cost, notice }) = done {
-            self.bytes -= cost;
+            self.free(cost);
             self.arrived.extend(notice);
         }
     }
@@ -368,13 +431,15 @@ impl Outbox {
     /// Another link goes on with these lanes, whose peer has what `positions` say: all else is sent
     /// again, under the numbers that it had.
     pub fn go_on(&mut self, positions: &Positions) {
+        let mut freed = 0;
         for lane in &mut self.reliable {
             while let Some(Done { cost, notice }) = lane.take_before(positions) {
-                self.bytes -= cost;
+                freed += cost;
                 self.arrived.extend(notice);
             }
             lane.begin_anew();
         }
+        self.free(freed);
         if let Some(lane) = &mut self.latest {
             lane.begin_all_anew(self.config.part_len - WIDE_LEN_MAX);
         }

@@ -84,6 +84,23 @@ impl ReliableOut {
         });
     }
 
+    fn first_unsent(&self) -> Option<usize> {
+        (self.sent..self.messages.len()).find(|at| self.messages[*at].is_unsent())
+    }
+
+    /// Since when the oldest message waits that was not begun to be sent.
+    pub(super) fn waits_since(&self) -> Option<Time> {
+        Some(self.messages.get(self.first_unsent()?)?.queued_at)
+    }
+
+    /// Drops the oldest message that was not begun to be sent, and says what it took. Those after
+    /// it have its number and the following ones, which nobody was told yet.
+    pub(super) fn drop_oldest(&mut self) -> Option<usize> {
+        let message = self.messages.remove(self.first_unsent()?)?;
+        self.waiting_bytes -= message.payload.len();
+        Some(message.payload.len() + MESSAGE_COST)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
@@ -258,6 +275,11 @@ impl Sending {
             0 => 1,
             len => self.payload.len().div_ceil(len as usize).max(1) as u16,
         }
+    }
+
+    /// Whether no part of it was ever sent, over this link or an earlier one.
+    const fn is_unsent(&self) -> bool {
+        self.part_len == 0 && !self.is_done
     }
 
     fn is_sent(&self) -> bool {

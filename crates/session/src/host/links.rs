@@ -61,6 +61,12 @@ impl<T: Transport> Host<T> {
                     self.events.push_back(HostEvent::Delivered { session: id, notice });
                 }
             }
+            LinkEvent::Backlog { link, is_high } => {
+                if let Some(id) = self.session_on(transport, link) {
+                    let input = if is_high { Input::Backlog } else { Input::Relief };
+                    self.step(now, id, input, None).ok();
+                }
+            }
             LinkEvent::AddressChanged { link, address } => {
                 if let Some(id) = self.session_on(transport, link) {
                     self.table.attach(id, LinkRef { transport, link }, address);

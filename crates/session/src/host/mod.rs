@@ -13,8 +13,8 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::{Counter, Volume};
 use moorline_link::{
-    Control, Identity, Lane, Outgoing, Port, Reason, Refusal, RefusalCode, SendError, Time,
-    Transmit, Transport,
+    Control, Identity, Lane, Outgoing, Overflow, Port, Reason, Refusal, RefusalCode, SendError,
+    Time, Transmit, Transport,
 };
 
 use crate::config::{HostConfig, Limits};
@@ -22,6 +22,7 @@ use crate::config_error::ConfigError;
 use crate::event::{Event, Gap, ObserverId, Observers, SessionId, Totals, Watch};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
+use crate::overflow::send_or_make_room;
 use crate::session::{Due, Session};
 use crate::table::Table;
 
@@ -318,7 +319,15 @@ impl<T: Transport> Host<T> {
         let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
         let link = session.link.filter(|_| session.state == State::LoggedIn).or(session.kept);
         let link = link.ok_or(SendError::NotUp)?;
-        self.transports[usize::from(link.transport)].send(now, link.link, message)?;
+        let overflow = self.config.delivery.overflow(message.lane);
+        let carrier = &mut self.transports[usize::from(link.transport)];
+        let sent = send_or_make_room(carrier, now, link.link, message, overflow);
+        self.take_link_events(now, link.transport);
+        if sent == Err(SendError::Full) && overflow == Overflow::Close {
+            self.remove(now, id, Reason::TooSlow(message.lane));
+        }
+        sent?;
+        let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
         session.sent.add(message.payload.len());
         self.counters.sent.add(message.payload.len());
         Ok(())
@@ -485,6 +494,7 @@ fn farewell(reason: &Reason) -> Option<Refusal> {
         Reason::Stopped => (RefusalCode::Stopping, true),
         // It may be the application that answered too slowly.
         Reason::LoginDeadline(_) => (RefusalCode::TooSlow, true),
+        Reason::TooSlow(_) => (RefusalCode::TooSlow, true),
         // The peer may have been heard of again a moment too late: it is welcome back.
         Reason::Silence(_) => (RefusalCode::TooSlow, true),
         _ => return None,

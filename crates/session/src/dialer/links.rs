@@ -1,0 +1,171 @@
+//! What the transport reports, turned into the session's life.
+
+use moorline_link::{Control, LinkEvent, Message, Reason, Refusal, Resumes, Time, Transport};
+
+use super::{Dialer, DialerEvent};
+use crate::lifecycle::{Input, State};
+use crate::reconnect::ReconnectMode;
+use crate::session::Sign;
+
+impl<T: Transport> Dialer<T> {
+    pub(super) fn take_link_events(&mut self, now: Time) {
+        while !self.is_backlogged() {
+            let Some(event) = self.transport.poll_event() else { return };
+            self.on_link_event(now, event);
+        }
+        self.left_behind_at = Some(now);
+    }
+
+    fn on_link_event(&mut self, now: Time, event: LinkEvent) {
+        match event {
+            LinkEvent::Asked { link, .. } | LinkEvent::HandedOver { link, .. } => {
+                self.transport.abandon(now, link);
+            }
+            LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
+                self.session.until = None;
+                self.step(now, Input::TransportUp, None).ok();
+                if resumes.is_some() {
+                    self.attempts.forget();
+                    self.step(now, Input::Resume, None).ok();
+                }
+                match resumes {
+                    Some(Resumes::Lanes(_)) => self.session.kept = None,
+                    Some(Resumes::Peer(_)) => self.lapse(now),
+                    None => {
+                        self.lapse(now);
+                        self.send_login(now).ok();
+                    }
+                }
+            }
+            LinkEvent::Heard { link } if self.is_current(link) => {
+                self.on_heard(now, Sign::Traffic);
+            }
+            LinkEvent::Control { link, control } if self.is_current(link) => {
+                self.on_control(now, control);
+            }
+            LinkEvent::Message { link, message } if self.is_current(link) => {
+                self.on_message(now, message);
+            }
+            LinkEvent::Delivered { link, notice } if self.is_current(link) => {
+                self.events.push_back(DialerEvent::Delivered { notice });
+            }
+            LinkEvent::Backlog { link, is_high } if self.is_current(link) => {
+                let input = if is_high { Input::Backlog } else { Input::Relief };
+                self.step(now, input, None).ok();
+            }
+            LinkEvent::AddressChanged { link, address } if self.is_current(link) => {
+                self.session.address = Some(address);
+                self.step(now, Input::AddressChange, None).ok();
+            }
+            LinkEvent::Lost { link, reason } if self.is_current(link) => {
+                let link = self.session.link.take();
+                if self.session.state == State::LoggedIn
+                    && link.is_some_and(|link| self.transport.keeps(link.link))
+                {
+                    self.session.kept = link;
+                } else if let Some(link) = link {
+                    self.transport.release(now, link.link);
+                }
+                self.on_lost(now, reason);
+            }
+            LinkEvent::Lost { link, .. } => self.transport.release(now, link),
+            _ => self.counters.misplaced += 1,
+        }
+    }
+
+    fn on_control(&mut self, now: Time, control: Control) {
+        self.on_heard(now, Sign::Traffic);
+        match control {
+            Control::LoginAccepted { server_tick, payload } => {
+                if self.step(now, Input::LoginOk, None).is_err() {
+                    self.counters.misplaced += 1;
+                    return;
+                }
+                self.session.heard_at = now;
+                self.clock.on_sample(now, server_tick, None);
+                self.attempts.forget();
+                self.events.push_back(DialerEvent::Welcome { payload });
+            }
+            Control::LoginRefused(refusal) => {
+                self.follow(&refusal);
+                let retry_after = refusal.retry_after;
+                let reason = Reason::Refused(refusal);
+                if self.step(now, Input::LoginFail, Some(reason.clone())).is_err() {
+                    self.counters.misplaced += 1;
+                } else if retry_after.is_some()
+                    && self.config.reconnect.mode == ReconnectMode::Automatic
+                {
+                    if let Some(link) = self.session.link.take() {
+                        self.transport.close(now, link.link, None);
+                    }
+                    self.schedule(now, reason, retry_after);
+                }
+            }
+            Control::BeatAnswer { beat, server_tick } => {
+                if self.step(now, Input::BeatHeard, None).is_err() {
+                    self.counters.misplaced += 1;
+                    return;
+                }
+                self.on_heard(now, Sign::Accepted);
+                let round_trip = self.round_trip.on_answered(now, beat);
+                self.clock.on_sample(now, server_tick, round_trip);
+            }
+            Control::Login { .. } | Control::Beat { .. } => self.counters.misplaced += 1,
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: Message) {
+        self.on_heard(now, Sign::Traffic);
+        let Message { kind, payload } = message;
+        match self.config.delivery.lane(kind) {
+            Err(_) => self.counters.unknown_kinds += 1,
+            Ok(_) if self.session.state != State::LoggedIn => self.counters.misplaced += 1,
+            Ok(lane) => {
+                self.session.received.add(payload.len());
+                self.on_heard(now, Sign::Accepted);
+                self.events.push_back(DialerEvent::Message { kind, lane, payload });
+            }
+        }
+    }
+
+    fn on_heard(&mut self, now: Time, sign: Sign) {
+        if self.session.on_heard(now, sign) {
+            self.step(now, Input::Recover, None).ok();
+        }
+    }
+
+    /// A host sends its users elsewhere: from now on that is where to go. It is followed only where
+    /// it is known to be the host that says so, and where this client's sockets can reach.
+    fn follow(&mut self, refusal: &Refusal) {
+        if let (Some(to), Some(before)) = (refusal.moved_to(), self.remote)
+            && self.transport.is_authentic()
+            && to.is_ipv4() == before.is_ipv4()
+        {
+            self.remote = Some(to);
+        }
+    }
+
+    /// The link is gone already.
+    fn on_lost(&mut self, now: Time, reason: Reason) {
+        if let Reason::Refused(refusal) = &reason {
+            self.follow(refusal);
+        }
+        let retry_after = match &reason {
+            Reason::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        };
+        let is_final = match &reason {
+            // The same login would fail again: it is the application's turn.
+            _ if self.session.state == State::LoginFailed => true,
+            Reason::Refused(_) => retry_after.is_none(),
+            reason => *reason == Reason::PeerLeft,
+        };
+        if is_final {
+            self.session.until = None;
+            self.release_kept(now);
+            self.step(now, Input::Close, Some(reason)).ok();
+        } else {
+            self.schedule(now, reason, retry_after);
+        }
+    }
+}
