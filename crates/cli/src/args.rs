@@ -153,6 +153,9 @@ pub(crate) struct Serve {
     /// When the host is told to stop, send everyone to this host, which has the same key
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) drain_to: Option<SocketAddr>,
+    /// Ask each native user to log in again so long after the last time, in seconds.
+    #[arg(long, value_name = "SECONDS", requires = "bind", value_parser = some_seconds)]
+    pub(crate) login_again: Option<Duration>,
     /// Write the run report into this folder when the host stops.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,
@@ -358,6 +361,11 @@ fn positive(text: &str) -> Result<usize, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "must be seconds, such as 30 or 0.5".to_owned())
+}
+
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    let some = seconds(text).ok().filter(|time| *time >= Duration::from_millis(100));
+    some.ok_or_else(|| "must be seconds, 0.1 at the least".to_owned())
 }
 
 /// A mistake on the command line as one line; `None` where help was asked for.

@@ -1,5 +1,6 @@
 //! `moorline serve`: a host that echoes and relays until it is told to stop.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use moorline::{
-    DuplicatePolicy, Event, HostConfig, HostPublicKey, KcpConfig, Limits, Listener, Redirect,
-    Refusal, Server, ServerConfig, ServerEvent, host_key,
+    DuplicatePolicy, Event, EventKind, HostConfig, HostPublicKey, KcpConfig, Limits, Listener,
+    Redirect, Refusal, Server, ServerConfig, ServerEvent, SessionId, host_key,
 };
 use moorline_metrics::{ReportOptions, ReportWriter};
 use serde::Serialize;
@@ -24,6 +25,12 @@ use crate::output;
 const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
+/// How long the host may wait for something to happen before it looks around.
+const TURN: Duration = Duration::from_secs(1);
+
+/// How long a user who is asked to log in again has for it.
+const LOGIN_AGAIN_TIME: Duration = Duration::from_secs(30);
+
 /// What one address may have where strangers can reach the host.
 const PER_ADDRESS_MAX: usize = 64;
 
@@ -36,20 +43,42 @@ pub(crate) fn run(args: &Serve) -> Outcome {
     let interrupt = Interrupt::listen(Some(server.waker()))?;
     let mut score = Score::default();
     announce(args, &server, host_key);
+    let mut logins = VecDeque::new();
     while !interrupt.is_set() {
-        match server.poll_for(Duration::from_secs(1)) {
-            Some(ServerEvent::Session(event)) => tell(args, &event),
+        let wait = args.login_again.map_or(TURN, |after| after.min(TURN));
+        match server.poll_for(wait) {
+            Some(ServerEvent::Session(event)) => {
+                if matches!(event.kind, EventKind::LoginSucceeded | EventKind::Reauthenticated) {
+                    logins.push_back((Instant::now(), event.session));
+                }
+                tell(args, &event);
+            }
             Some(ServerEvent::Login(request)) => request.accept(),
             Some(ServerEvent::Message { session, message }) => {
                 score.answer(&mut server, session, message);
             }
             _ => {}
         }
+        ask_again(args, &mut server, &mut logins);
     }
     if let Some(to) = args.drain_to {
         drain(args, &mut server, to);
     }
     stop(args, server, &score)
+}
+
+/// Asks those to log in again whose last login is too long ago; `logins` are all, the oldest first.
+fn ask_again(args: &Serve, server: &mut Server, logins: &mut VecDeque<(Instant, SessionId)>) {
+    let is_old = |(at, _): &mut (Instant, SessionId)| match args.login_again {
+        Some(after) => at.elapsed() >= after,
+        None => true,
+    };
+    while let Some((_, session)) = logins.pop_front_if(is_old) {
+        if args.login_again.is_some() {
+            // Who is gone need not.
+            server.ask_login(session, LOGIN_AGAIN_TIME).ok();
+        }
+    }
 }
 
 /// Sends everyone to another host, and for a while whoever still comes.

@@ -26,6 +26,8 @@ const LOGIN_ACCEPTED: u8 = 6;
 const LOGIN_REFUSED: u8 = 7;
 const BEAT: u8 = 8;
 const BEAT_ANSWER: u8 = 9;
+const LOGIN_ASKED: u8 = 10;
+const LOGIN_AGAIN: u8 = 11;
 
 /// How often a dial that is not answered is repeated.
 const HELLO_INTERVAL: Duration = Duration::from_millis(100);
@@ -213,15 +215,21 @@ impl Transport for Memory {
 
     fn control(&mut self, _: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
         match control {
-            Control::Login { identity, payload } => {
+            Control::Login { identity, payload } | Control::LoginAgain { identity, payload } => {
                 let len = u32::try_from(identity.len()).unwrap_or(u32::MAX);
-                self.put(link, LOGIN, &[&len.to_le_bytes(), identity, payload])
+                let is_first = matches!(control, Control::Login { .. });
+                let tag = if is_first { LOGIN } else { LOGIN_AGAIN };
+                self.put(link, tag, &[&len.to_le_bytes(), identity, payload])
             }
             Control::LoginAccepted { server_tick, payload } => {
                 self.put(link, LOGIN_ACCEPTED, &[&server_tick.to_le_bytes(), payload])
             }
             Control::LoginRefused(refusal) => {
                 self.put(link, LOGIN_REFUSED, &[&refusal_bytes(refusal)])
+            }
+            Control::LoginAsked { within } => {
+                let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+                self.put(link, LOGIN_ASKED, &[&millis.to_le_bytes()])
             }
             Control::Beat { beat } => self.put(link, BEAT, &[&beat.to_le_bytes()]),
             Control::BeatAnswer { beat, server_tick } => {
@@ -263,16 +271,23 @@ fn decode(link: LinkId, tag: u8, mut rest: &[u8]) -> Option<LinkEvent> {
             let message = Message { kind, payload: rest.to_vec() };
             return Some(LinkEvent::Message { link, message });
         }
-        LOGIN => {
+        LOGIN | LOGIN_AGAIN => {
             let len = usize::try_from(take_u32(&mut rest)?).ok()?;
             let (identity, payload) = rest.split_at_checked(len)?;
-            Control::Login { identity: identity.to_vec(), payload: payload.to_vec() }
+            let (identity, payload) = (identity.to_vec(), payload.to_vec());
+            match tag {
+                LOGIN => Control::Login { identity, payload },
+                _ => Control::LoginAgain { identity, payload },
+            }
         }
         LOGIN_ACCEPTED => {
             let server_tick = i64::from_le_bytes(take(&mut rest)?);
             Control::LoginAccepted { server_tick, payload: rest.to_vec() }
         }
         LOGIN_REFUSED => Control::LoginRefused(take_refusal(rest)?),
+        LOGIN_ASKED => {
+            Control::LoginAsked { within: Duration::from_millis(take_u32(&mut rest)?.into()) }
+        }
         BEAT => Control::Beat { beat: take_u32(&mut rest)? },
         BEAT_ANSWER => Control::BeatAnswer {
             beat: take_u32(&mut rest)?,

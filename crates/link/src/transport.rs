@@ -83,6 +83,18 @@ pub enum Control {
     },
     /// Host to client: no.
     LoginRefused(Refusal),
+    /// Client to host: who I still am, while the session goes on. It is answered as a login is.
+    LoginAgain {
+        /// The name or credentials that the peer claims; unchecked.
+        identity: Vec<u8>,
+        /// Whatever else the application sends along.
+        payload: Vec<u8>,
+    },
+    /// Host to client: log in again, while the session goes on.
+    LoginAsked {
+        /// After this time the session ends without it.
+        within: Duration,
+    },
     /// Client to host: are you there?
     Beat {
         /// The client's number for this beat, so that the answer is matched to it.
@@ -276,6 +288,8 @@ pub enum SendError {
         /// The kind that was to be sent.
         kind: u16,
     },
+    /// This transport has no such word of the session layer.
+    NoWord,
     /// A notice was asked for that cannot be given: by this transport, or on a lane of which nobody
     /// knows what arrives.
     NoNotice,
@@ -292,6 +306,7 @@ impl fmt::Display for SendError {
             Self::Reserved { kind } => {
                 write!(f, "message kind {kind} belongs to the session layer on this transport")
             }
+            Self::NoWord => f.write_str("this transport cannot say that to its peer"),
             Self::NoNotice => f.write_str("nobody can tell here whether a message arrived"),
         }
     }

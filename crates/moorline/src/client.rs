@@ -205,6 +205,18 @@ impl Client {
         self.send_encoded(message, Some(notice))
     }
 
+    /// Logs in again, as credentials expire or the host asked for it
+    /// ([`ReauthAsked`](moorline_session::EventKind::ReauthAsked), to which a client with a login
+    /// answers by itself). The session goes on meanwhile, whatever the answer. Later logins are
+    /// made with this one as well.
+    ///
+    /// # Errors
+    /// When the session is not logged in, another such login is not answered yet, or over KCP,
+    /// which has no word for it.
+    pub fn login_again(&mut self, login: Login) -> Result<(), SendError> {
+        Ok(self.dialer.login_again(self.clock.now(), login)?)
+    }
+
     fn send_encoded<M: Message>(
         &mut self,
         message: &M,

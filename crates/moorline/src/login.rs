@@ -20,6 +20,10 @@ pub struct LoginRequest {
     pub identity: Identity,
     /// What their application sent along: a password, a token, anything; any bytes at all.
     pub payload: Vec<u8>,
+    /// Whether this is another login of a session that goes on meanwhile, as the server
+    /// [asked](crate::Server::ask_login) for it or the user's application
+    /// [wanted](crate::Client::login_again) it. It must be accepted as the same user's.
+    pub again: bool,
     pub(crate) answers: Answers,
 }
 

@@ -294,6 +294,18 @@ impl Server {
         self.host.close(self.clock.now(), session, reason)
     }
 
+    /// Asks a user to log in again, as credentials expire. The session goes on meanwhile, and ends
+    /// when no other login of theirs was accepted within this time, whatever becomes of their
+    /// connection. The answer is a [`ServerEvent::Login`] whose request is made
+    /// [again](LoginRequest::again); a [`Client`](crate::Client) that has a login gives it by
+    /// itself. A state file does not hold that somebody was asked.
+    ///
+    /// # Errors
+    /// When the session is not logged in, or over KCP, which has no word for it.
+    pub fn ask_login(&mut self, session: SessionId, within: Duration) -> Result<(), SendError> {
+        Ok(self.host.ask_login(self.clock.now(), session, within)?)
+    }
+
     /// Ends every session, tells the peers for up to a quarter of a second, and lets nobody in any
     /// more. The last events can still be polled. May be called twice.
     pub fn stop(&mut self) {
@@ -456,9 +468,9 @@ impl Server {
                 self.note_peer(&event);
                 ServerEvent::Session(event)
             }
-            HostEvent::Login { session, identity, payload } => {
+            HostEvent::Login { session, identity, payload, again } => {
                 let answers = self.answers.clone();
-                ServerEvent::Login(LoginRequest { session, identity, payload, answers })
+                ServerEvent::Login(LoginRequest { session, identity, payload, again, answers })
             }
             HostEvent::Message { session, kind, lane, payload } => {
                 ServerEvent::Message { session, message: Incoming { kind, lane, payload } }

@@ -156,3 +156,42 @@ fn who_logs_in_twice_is_refused_or_wins_as_the_policy_says() {
     let told = stage.clients[first].session().failure().expect("ended").to_string();
     assert!(told.contains("superseded"), "{told}");
 }
+
+#[test]
+fn a_user_is_asked_to_log_in_again_and_the_session_goes_on() {
+    let mut stage = Stage::new(server_config(any_port()));
+    let ann = stage.log_in("ann");
+    let id = stage.server().sessions().iter().next().expect("ann is there").id();
+    stage.lets_everyone_in = false;
+    stage.server().ask_login(id, Duration::from_secs(10)).expect("she is logged in");
+    let request = next_request(&mut stage);
+    assert!(request.again && request.session == id);
+    request.accept();
+    stage.drive_until(|stage| stage.life(ann).ends_with(&REAUTHENTICATED));
+    // With credentials of her application's choice, whenever it likes.
+    let payload = b"another token".to_vec();
+    let login = moorline::Login { identity: b"ann".to_vec(), payload: payload.clone() };
+    stage.clients[ann].login_again(login).expect("she is logged in");
+    let request = next_request(&mut stage);
+    assert_eq!((request.again, &request.payload), (true, &payload));
+    request.refuse(Refusal::new(RefusalCode::BadCredentials, "not that one"));
+    stage.drive_until(|stage| stage.life(ann).last() == Some(&EventKind::ReauthFailed));
+    assert_eq!(stage.clients[ann].state(), State::LoggedIn);
+}
+
+const REAUTHENTICATED: [EventKind; 3] =
+    [EventKind::ReauthAsked, EventKind::ReauthStarted, EventKind::Reauthenticated];
+
+#[test]
+fn over_kcp_nobody_is_asked_to_log_in_again() {
+    support::Wire::Kcp.run(|| {
+        let mut stage = Stage::new(server_config(any_port()));
+        let ann = stage.log_in("ann");
+        let id = stage.server().sessions().iter().next().expect("ann is there").id();
+        let no_word = Err(moorline::SendError::Link(moorline::LinkSendError::NoWord));
+        assert_eq!(stage.server().ask_login(id, Duration::from_secs(10)), no_word);
+        assert_eq!(stage.clients[ann].login_again(moorline::Login::default()), no_word);
+        stage.drive_for(Duration::from_millis(50));
+        assert_eq!(stage.clients[ann].state(), State::LoggedIn);
+    });
+}

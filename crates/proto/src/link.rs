@@ -30,7 +30,7 @@ use crate::lanes::outbox::OutboxConfig;
 use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
-use crate::seq::PacketNumber;
+use crate::seq::{NUMBER_MAX, PacketNumber};
 use crate::wire::{
     ConnectionId, ControlWord, LanesState, Notice, PASS_LEN, Place, ShortHeader, TAG_LEN,
 };
@@ -331,6 +331,13 @@ impl Link {
                 ControlWord::LoginAccepted { server_tick: *server_tick, payload }
             }
             Control::LoginRefused(refusal) => ControlWord::LoginRefused(Notice::of(refusal)),
+            Control::LoginAsked { within } => {
+                let within_millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+                ControlWord::LoginAsked { within_millis: within_millis.min(NUMBER_MAX) }
+            }
+            Control::LoginAgain { identity, payload } => {
+                ControlWord::LoginAgain { identity, payload }
+            }
             Control::Beat { beat } => {
                 self.asked.beat(*beat);
                 return Ok(());

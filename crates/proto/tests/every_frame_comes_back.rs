@@ -182,7 +182,7 @@ proptest! {
 
     #[test]
     fn control_words_come_back(
-        parts in parts(), tick in any::<i64>(), code in any::<u16>(), which in 0..3_u8,
+        parts in parts(), tick in any::<i64>(), code in any::<u16>(), which in 0..5_u8,
     ) {
         let (identity, payload) = parts.bytes.split_at(parts.bytes.len() / 2);
         let notice = Notice {
@@ -193,6 +193,8 @@ proptest! {
         let word = match which {
             0 => ControlWord::Login { identity, payload },
             1 => ControlWord::LoginAccepted { server_tick: tick, payload },
+            2 => ControlWord::LoginAgain { identity, payload },
+            3 => ControlWord::LoginAsked { within_millis: tick.unsigned_abs() >> 2 },
             _ => ControlWord::LoginRefused(notice),
         };
         let mut out = Vec::new();

@@ -42,6 +42,14 @@ pub enum Input {
     LoginOk,
     /// The login was refused.
     LoginFail,
+    /// The host asked the user to log in again.
+    ReauthAsk,
+    /// The user logs in again, while the session goes on.
+    ReauthStart,
+    /// The login that was made again was accepted.
+    ReauthOk,
+    /// It was refused.
+    ReauthFail,
     /// A new link goes on where an earlier one of this session stopped.
     Resume,
     /// What was on its way when a link was lost cannot be brought back.
@@ -81,6 +89,16 @@ pub enum EventKind {
     LoginSucceeded,
     /// The login was refused; the reason says why.
     LoginFailed,
+    /// The host wants the user to log in again; without that the session ends before long. A client
+    /// that has a login does so by itself.
+    ReauthAsked,
+    /// The user logs in again, while the session goes on.
+    ReauthStarted,
+    /// The login that was made again was accepted.
+    Reauthenticated,
+    /// It was refused, as the reason says; the session goes on, if the host had not asked for it
+    /// until its time is over.
+    ReauthFailed,
     /// The session goes on where an earlier link stopped, without a login: of what was sent
     /// reliably nothing is lost and nothing comes twice, unless
     /// [`ContinuityLost`](Self::ContinuityLost) follows at once.
@@ -192,6 +210,16 @@ pub const fn answer(state: State, input: Input) -> Answer {
         (S::TransportConnected | S::LoginFailed, I::LoginOk | I::LoginFail) => Refuse(M::NoLogin),
         (_, I::LoginStart | I::LoginOk | I::LoginFail) => Refuse(M::NotConnected),
 
+        (S::LoggedIn, I::ReauthAsk) => Tell(E::ReauthAsked),
+        (S::LoggedIn, I::ReauthStart) => Tell(E::ReauthStarted),
+        (S::LoggedIn, I::ReauthOk) => Tell(E::Reauthenticated),
+        (S::LoggedIn, I::ReauthFail) => Tell(E::ReauthFailed),
+        (
+            S::TransportConnected | S::LoginPending | S::LoginFailed,
+            I::ReauthAsk | I::ReauthStart | I::ReauthOk | I::ReauthFail,
+        ) => Refuse(M::NotLoggedIn),
+        (_, I::ReauthAsk | I::ReauthStart | I::ReauthOk | I::ReauthFail) => Refuse(M::NotConnected),
+
         (S::TransportConnected, I::Resume) => Go(S::LoggedIn, E::Resumed),
         (S::LoggedIn, I::Resume) => Tell(E::Resumed),
         (S::LoginPending, I::Resume) => Refuse(M::LoginUnderWay),
@@ -277,11 +305,15 @@ impl fmt::Display for State {
 
 impl Input {
     /// All inputs, in the order of the table's columns.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::TransportUp,
         Self::LoginStart,
         Self::LoginOk,
         Self::LoginFail,
+        Self::ReauthAsk,
+        Self::ReauthStart,
+        Self::ReauthOk,
+        Self::ReauthFail,
         Self::Resume,
         Self::Lapse,
         Self::BeatSent,

@@ -58,6 +58,7 @@ pub(crate) enum Due {
     Degrade,
     Silence,
     LoginDeadline,
+    ReauthDeadline,
     AttemptStart,
     AttemptTimeout,
     KeepExpired,

@@ -83,6 +83,10 @@ fn every_event_is_told_somewhere() {
     let ours = [
         EventKind::Degraded,
         EventKind::Recovered,
+        EventKind::ReauthAsked,
+        EventKind::ReauthStarted,
+        EventKind::Reauthenticated,
+        EventKind::ReauthFailed,
         EventKind::Backlogged,
         EventKind::Relieved,
         EventKind::AddressChanged,

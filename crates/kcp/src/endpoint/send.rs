@@ -103,6 +103,9 @@ impl KcpEndpoint {
             Control::LoginRefused(refusal) => {
                 (kinds::LOGIN_RESPONSE, control::login_refused(refusal))
             }
+            Control::LoginAsked { .. } | Control::LoginAgain { .. } => {
+                return Err(SendError::NoWord);
+            }
             Control::Beat { .. } if link.beats.len() >= BEATS_MAX => return Err(SendError::Full),
             Control::Beat { .. } => (kinds::HEARTBEAT, Vec::new()),
             Control::BeatAnswer { server_tick, .. } => {
@@ -136,7 +139,9 @@ impl KcpEndpoint {
             }
             // The peer may try another name.
             Control::LoginRefused(_) => link.identity.clear(),
-            Control::BeatAnswer { .. } => {}
+            Control::BeatAnswer { .. }
+            | Control::LoginAsked { .. }
+            | Control::LoginAgain { .. } => {}
         }
     }
 

@@ -185,7 +185,8 @@ impl Link {
             }
             let word = ControlWord::parse(received.kind, &received.payload)
                 .map_err(|_| End::Violation("a word of the session layer is malformed"))?;
-            let is_for_host = matches!(word, ControlWord::Login { .. });
+            let is_for_host =
+                matches!(word, ControlWord::Login { .. } | ControlWord::LoginAgain { .. });
             if is_for_host == self.connection.is_some() {
                 return Err(End::Violation(
                     "a word of the session layer comes from the wrong side",

@@ -77,7 +77,8 @@ impl<T: Transport> Dialer<T> {
         self.on_heard(now, Sign::Traffic);
         match control {
             Control::LoginAccepted { server_tick, payload } => {
-                if self.step(now, Input::LoginOk, None).is_err() {
+                let input = self.answered(Input::LoginOk, Input::ReauthOk);
+                if self.step(now, input, None).is_err() {
                     self.counters.misplaced += 1;
                     return;
                 }
@@ -85,6 +86,18 @@ impl<T: Transport> Dialer<T> {
                 self.clock.on_sample(now, server_tick, None);
                 self.attempts.forget();
                 self.events.push_back(DialerEvent::Welcome { payload });
+            }
+            Control::LoginRefused(refusal) if self.is_reauthenticating => {
+                let input = self.answered(Input::LoginFail, Input::ReauthFail);
+                self.step(now, input, Some(Reason::Refused(refusal))).ok();
+            }
+            Control::LoginAsked { .. } => {
+                if self.step(now, Input::ReauthAsk, None).is_err() {
+                    self.counters.misplaced += 1;
+                } else if let Some(login) = self.config.login.clone() {
+                    // Where one is under way already, that is the answer.
+                    self.login_again(now, login).ok();
+                }
             }
             Control::LoginRefused(refusal) => {
                 self.follow(&refusal);
@@ -110,8 +123,15 @@ impl<T: Transport> Dialer<T> {
                 let round_trip = self.round_trip.on_answered(now, beat);
                 self.clock.on_sample(now, server_tick, round_trip);
             }
-            Control::Login { .. } | Control::Beat { .. } => self.counters.misplaced += 1,
+            Control::Login { .. } | Control::LoginAgain { .. } | Control::Beat { .. } => {
+                self.counters.misplaced += 1;
+            }
         }
+    }
+
+    /// What an answer to a login is to the lifecycle: of the first one, or of another.
+    fn answered(&mut self, first: Input, again: Input) -> Input {
+        if std::mem::take(&mut self.is_reauthenticating) { again } else { first }
     }
 
     fn on_message(&mut self, now: Time, message: Message) {

@@ -34,8 +34,8 @@ pub struct DialerConfig {
     pub reconnect: ReconnectPolicy,
     /// Which kinds of message exist, and their lanes.
     pub delivery: Delivery,
-    /// What it logs in with whenever a link is up; without it, the application calls
-    /// [`Dialer::login`].
+    /// What it logs in with whenever a link is up, and again when the host asks for that; without
+    /// it, the application calls [`Dialer::login`] and [`Dialer::login_again`].
     pub login: Option<Login>,
 }
 
@@ -127,6 +127,8 @@ pub struct Dialer<T> {
     left_behind_at: Option<Time>,
     counters: DialerCounters,
     wants_fresh_ports: bool,
+    /// Whether another login of the session that goes on is not answered yet.
+    is_reauthenticating: bool,
 }
 
 impl<T: Transport> Dialer<T> {
@@ -158,6 +160,7 @@ impl<T: Transport> Dialer<T> {
             left_behind_at: None,
             counters: DialerCounters::default(),
             wants_fresh_ports: false,
+            is_reauthenticating: false,
         })
     }
 
@@ -211,6 +214,27 @@ impl<T: Transport> Dialer<T> {
     pub fn login(&mut self, now: Time, login: Login) -> Result<(), Misplaced> {
         self.config.login = Some(login);
         self.send_login(now)
+    }
+
+    /// Logs in again, as credentials expire or the host asks for it: the session goes on meanwhile,
+    /// whatever the answer, which is [`Reauthenticated`](crate::EventKind::Reauthenticated) or
+    /// [`ReauthFailed`](crate::EventKind::ReauthFailed). Later logins are made with this one too.
+    ///
+    /// # Errors
+    /// When the session is not logged in, another such login is not answered yet, or its transport
+    /// has no word for it, as KCP.
+    pub fn login_again(&mut self, now: Time, login: Login) -> Result<(), SendError> {
+        self.config.login = Some(login.clone());
+        let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
+        let link = link.ok_or(SendError::NotUp)?.link;
+        if self.is_reauthenticating {
+            return Err(SendError::Full);
+        }
+        let Login { identity, payload } = login;
+        self.transport.control(now, link, &Control::LoginAgain { identity, payload })?;
+        self.is_reauthenticating = true;
+        self.step(now, Input::ReauthStart, None).ok();
+        Ok(())
     }
 
     /// Ends the session and tells the host. Nothing happens if it is over already.
@@ -340,6 +364,7 @@ impl<T: Transport> Dialer<T> {
     fn send_login(&mut self, now: Time) -> Result<(), Misplaced> {
         let Some(Login { identity, payload }) = self.config.login.clone() else { return Ok(()) };
         self.step(now, Input::LoginStart, None)?;
+        self.is_reauthenticating = false;
         self.session.identity = Identity::new(&identity).ok();
         if let Some(link) = self.session.link {
             self.session.heard_at = now;
@@ -433,7 +458,7 @@ impl<T: Transport> Dialer<T> {
                 let reason = Reason::NoAnswer(self.config.reconnect.attempt_timeout);
                 self.schedule(now, reason, None);
             }
-            Due::LoginDeadline | Due::KeepExpired => {
+            Due::LoginDeadline | Due::ReauthDeadline | Due::KeepExpired => {
                 debug_assert!(false, "{due:?} is the host's");
                 self.session.until = None;
             }
@@ -451,6 +476,7 @@ impl<T: Transport> Dialer<T> {
 
     /// The session goes on without the lanes of its earlier link, if it had any.
     fn lapse(&mut self, now: Time) {
+        self.is_reauthenticating = false;
         let Some(kept) = self.session.kept.take() else { return };
         let unsettled = self.transport.unsettled(kept.link);
         self.transport.release(now, kept.link);

@@ -176,6 +176,7 @@ impl<T: Transport> Host<T> {
             self.lapse(now, id, Gap::default());
         }
         self.note_unsaved(id);
+        self.resume_reauth(now, id);
         self.arm(now, id);
     }
 
@@ -196,6 +197,10 @@ impl<T: Transport> Host<T> {
                 self.on_heard(now, id, Sign::Traffic);
                 self.on_login(now, id, &identity, payload);
             }
+            Control::LoginAgain { identity, payload } => {
+                self.on_heard(now, id, Sign::Accepted);
+                self.on_login_again(now, id, &identity, payload);
+            }
             Control::Beat { beat } => {
                 let state = self.table.by_id(id).map(|session| session.state);
                 if state != Some(State::LoggedIn) {
@@ -211,6 +216,7 @@ impl<T: Transport> Host<T> {
             }
             Control::LoginAccepted { .. }
             | Control::LoginRefused(_)
+            | Control::LoginAsked { .. }
             | Control::BeatAnswer { .. } => {
                 self.counters.controls_misplaced += 1;
                 self.on_heard(now, id, Sign::Traffic);

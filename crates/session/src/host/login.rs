@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use moorline_link::{Control, Identity, Reason, Refusal, RefusalCode, Time, Transport};
 
+use super::reauth::Awaited;
 use super::{Host, HostEvent};
 use crate::config::DuplicatePolicy;
 use crate::event::SessionId;
@@ -19,7 +20,9 @@ pub enum LoggedIn {
     New(SessionId),
     /// The user is back in the session that was kept; the one that asked is gone.
     Returned(SessionId),
-    /// The policy on duplicates refused it.
+    /// The user of this session, who was logged in, is so still.
+    Again(SessionId),
+    /// The policy on duplicates refused it, or it was another login of a session, for another user.
     Refused,
 }
 
@@ -54,7 +57,8 @@ impl<T: Transport> Host<T> {
                 if let Some(session) = self.table.get_mut(id) {
                     session.identity = Some(identity.clone());
                 }
-                self.events.push_back(HostEvent::Login { session: id, identity, payload });
+                let again = false;
+                self.events.push_back(HostEvent::Login { session: id, identity, payload, again });
             }
             Err(error) => {
                 self.counters.refused_names += 1;
@@ -80,7 +84,11 @@ impl<T: Transport> Host<T> {
         identity: Option<Identity>,
         payload: Vec<u8>,
     ) -> Result<LoggedIn, AnswerError> {
-        let identity = identity.or(self.pending(id)?).ok_or(AnswerError::NoSession(id))?;
+        let claimed = match self.awaits_answer(id)? {
+            Awaited::Login(claimed) => claimed,
+            Awaited::Reauth => return self.accept_reauth(now, id, identity, payload),
+        };
+        let identity = identity.or(claimed).ok_or(AnswerError::NoSession(id))?;
         let kept = self.holder(&identity, |session| session.state == State::ReconnectPending);
         if kept.is_none()
             && let Err(refusal) = self.make_room(now, &identity)
@@ -98,6 +106,7 @@ impl<T: Transport> Host<T> {
         };
         self.table.confirm_identity(session, identity);
         self.step(now, session, Input::LoginOk, None).map_err(AnswerError::Misplaced)?;
+        self.reauths.remove(&session);
         if let Some(session) = self.table.get_mut(session) {
             session.until = None;
             session.heard_at = now;
@@ -112,7 +121,8 @@ impl<T: Transport> Host<T> {
         Ok(logged_in)
     }
 
-    /// Turns a login down. The session stays for another try until its time to log in is over.
+    /// Turns a login down. The session stays for another try until its time to log in is over. One
+    /// that is logged in and was to log in again goes on.
     ///
     /// # Errors
     /// When the session does not wait for an answer.
@@ -122,18 +132,11 @@ impl<T: Transport> Host<T> {
         id: SessionId,
         refusal: Refusal,
     ) -> Result<(), AnswerError> {
-        self.pending(id)?;
-        self.fail_login(now, id, refusal);
-        Ok(())
-    }
-
-    fn pending(&self, id: SessionId) -> Result<Option<Identity>, AnswerError> {
-        let session = self.table.by_id(id).ok_or(AnswerError::NoSession(id))?;
-        match session.state {
-            State::LoginPending => Ok(session.identity.clone()),
-            State::LoggedIn => Err(AnswerError::Misplaced(Misplaced::AlreadyLoggedIn)),
-            _ => Err(AnswerError::Misplaced(Misplaced::NoLogin)),
+        match self.awaits_answer(id)? {
+            Awaited::Login(_) => self.fail_login(now, id, refusal),
+            Awaited::Reauth => self.fail_reauth(now, id, refusal),
         }
+        Ok(())
     }
 
     fn fail_login(&mut self, now: Time, id: SessionId, refusal: Refusal) {

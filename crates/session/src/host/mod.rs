@@ -3,9 +3,10 @@
 mod due;
 mod links;
 pub(crate) mod login;
+mod reauth;
 pub(crate) mod saved;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::liveness::SleepWatch;
 use crate::overflow::send_or_make_room;
 use crate::session::{Due, Session};
 use crate::table::Table;
+use reauth::Reauth;
 
 /// What a host tells its application, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum HostEvent {
         identity: Identity,
         /// What their application sent along.
         payload: Vec<u8>,
+        /// Whether it is another login of a session that goes on meanwhile.
+        again: bool,
     },
     /// A message of a kind that the delivery policy knows, from a session that is logged in.
     Message {
@@ -167,6 +171,8 @@ pub struct Host<T> {
     spread: Rng,
     /// Sessions that are to be saved anew, or are over, if anyone wants to know.
     unsaved: Option<BTreeSet<SessionId>>,
+    /// Of sessions whose users are to log in again, or do.
+    reauths: BTreeMap<SessionId, Reauth>,
 }
 
 /// Where a host that drains sends its users.
@@ -202,6 +208,7 @@ impl<T: Transport> Host<T> {
             redirect: None,
             spread: Rng::new(seed.rotate_left(32)),
             unsaved: None,
+            reauths: BTreeMap::new(),
             config,
         })
     }
@@ -437,6 +444,7 @@ impl<T: Transport> Host<T> {
         debug_assert!(closed.is_ok(), "every state can be closed");
         self.drop_link(now, id, farewell.as_ref());
         self.release_kept(now, id);
+        self.reauths.remove(&id);
         if self.table.remove(id).is_some() {
             self.note_unsaved(id);
             self.counters.sessions_closed += 1;
@@ -472,7 +480,10 @@ impl<T: Transport> Host<T> {
     }
 
     fn next_due(&self, id: SessionId) -> Option<(Time, Due)> {
-        self.table.by_id(id)?.next_due(&self.config.liveness, self.sleep.awake_since())
+        let session = self.table.by_id(id)?;
+        let due = session.next_due(&self.config.liveness, self.sleep.awake_since());
+        let reauth = self.reauth_by(id).map(|by| (by, Due::ReauthDeadline));
+        due.into_iter().chain(reauth).min_by_key(|(at, _)| *at)
     }
 
     fn tick(&self, now: Time) -> i64 {
