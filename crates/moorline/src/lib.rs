@@ -83,10 +83,10 @@ pub use moorline_metrics::RunSnapshot;
 pub use moorline_proto::EndpointConfig as NativeConfig;
 pub use moorline_proto::endpoint::{Admission, Admitted, Token};
 pub use moorline_session::{
-    ClockSync, ConfigError, DialerConfig, DuplicatePolicy, Event, EventKind, Gap, HostConfig,
-    HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession, ObserverId, Phase,
-    ReconnectMode, ReconnectPolicy, Redirect, RoundTrip, Session, SessionId, State, Table, Totals,
-    Watch,
+    ClockSync, ConfigError, Detector, DialerConfig, DuplicatePolicy, Event, EventKind, Gap,
+    HostConfig, HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession,
+    ObserverId, Phase, ReconnectMode, ReconnectPolicy, Redirect, RoundTrip, Session, SessionId,
+    State, Table, Totals, Watch,
 };
 pub use moorline_udp::BufferSizes;
 pub use router::{Dispatch, Drained, Fault, HandlerError, RouteError, Router};

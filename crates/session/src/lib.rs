@@ -72,7 +72,7 @@ pub use host::login::{AnswerError, LoggedIn};
 pub use host::saved::SavedSession;
 pub use host::{Host, HostCounters, HostEvent, NoSession, Redirect};
 pub use lifecycle::{EventKind, Input, Misplaced, State};
-pub use liveness::{LivenessPolicy, Phase};
+pub use liveness::{Detector, LivenessPolicy, Phase};
 pub use reconnect::{Jitter, ReconnectMode, ReconnectPolicy};
 pub use session::{LinkRef, Session, Side};
 pub use table::Table;

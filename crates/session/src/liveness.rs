@@ -20,6 +20,28 @@ pub struct LivenessPolicy {
     /// peers, for the one that was away. Default: 1 s. Peers then have a whole `timeout` to be
     /// heard.
     pub sleep_tolerance: Duration,
+    /// Whether what was measured of a peer's beats makes the two silences shorter. Default: no.
+    pub detector: Detector,
+}
+
+/// How the silences of a [`LivenessPolicy`] follow from what is known of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detector {
+    /// They are as they are set.
+    #[default]
+    Fixed,
+    /// The gaps between a peer's heartbeats are measured: a beat is overdue after their smoothed
+    /// mean and four of their mean deviations, as a retransmission is in RFC 6298. The warning
+    /// comes then, the timeout after twice as long, neither sooner than these bounds nor later
+    /// than the policy says. A peer of regular beats is found lost sooner; one of irregular beats
+    /// is given more time. What else a peer sends are signs of life, but are not measured: it may
+    /// cease.
+    Adaptive {
+        /// No warning comes sooner.
+        degraded_after_min: Duration,
+        /// No timeout comes sooner.
+        timeout_min: Duration,
+    },
 }
 
 impl Default for LivenessPolicy {
@@ -29,6 +51,7 @@ impl Default for LivenessPolicy {
             degraded_after: Duration::from_secs(4),
             timeout: Duration::from_secs(6),
             sleep_tolerance: Duration::from_secs(1),
+            detector: Detector::Fixed,
         }
     }
 }
@@ -38,6 +61,31 @@ impl LivenessPolicy {
     pub fn new(beat_interval: Duration, timeout: Duration) -> Self {
         let degraded_after = (timeout / 3 * 2).max(beat_interval);
         Self { beat_interval, degraded_after, timeout, ..Self::default() }
+    }
+
+    /// A policy with this beat, and a timeout that is found within these bounds by what is measured
+    /// of the peer; the warning comes at half of it.
+    pub fn adaptive(beat_interval: Duration, timeout_min: Duration, timeout: Duration) -> Self {
+        let degraded_after_min = timeout_min / 2;
+        let detector = Detector::Adaptive { degraded_after_min, timeout_min };
+        let degraded_after = (timeout / 2).max(beat_interval);
+        Self { beat_interval, degraded_after, timeout, detector, ..Self::default() }
+    }
+
+    /// Silence after which a peer with such beats is degraded.
+    pub(crate) fn degraded_after(&self, gaps: BeatGaps) -> Duration {
+        let Detector::Adaptive { degraded_after_min, .. } = self.detector else {
+            return self.degraded_after;
+        };
+        let overdue = gaps.overdue().unwrap_or(self.degraded_after);
+        overdue.max(degraded_after_min).min(self.degraded_after)
+    }
+
+    /// Silence after which a peer with such beats is timed out.
+    pub(crate) fn timeout(&self, gaps: BeatGaps) -> Duration {
+        let Detector::Adaptive { timeout_min, .. } = self.detector else { return self.timeout };
+        let overdue = gaps.overdue().unwrap_or(self.timeout);
+        (overdue * 2).max(timeout_min).min(self.timeout)
     }
 
     /// Whether these settings can work together.
@@ -54,6 +102,18 @@ impl LivenessPolicy {
             "liveness.timeout",
             "must be longer than beat_interval, or a healthy session times out between two beats",
         )?;
+        if let Detector::Adaptive { degraded_after_min, timeout_min } = self.detector {
+            ConfigError::unless(
+                self.beat_interval < timeout_min && timeout_min <= self.timeout,
+                "liveness.detector.timeout_min",
+                "must be longer than beat_interval and not longer than timeout",
+            )?;
+            ConfigError::unless(
+                !degraded_after_min.is_zero() && degraded_after_min <= self.degraded_after,
+                "liveness.detector.degraded_after_min",
+                "must be longer than zero and not longer than degraded_after",
+            )?;
+        }
         ConfigError::unless(
             !self.degraded_after.is_zero() && self.degraded_after <= self.timeout,
             "liveness.degraded_after",
@@ -70,6 +130,36 @@ pub enum Phase {
     Alive,
     /// Beats are missing.
     Degraded,
+}
+
+/// What was measured of the gaps between a peer's heartbeats, in milliseconds; four bytes, as every
+/// session has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BeatGaps {
+    /// Zero before anything was measured.
+    smoothed: u16,
+    deviation: u16,
+}
+
+impl BeatGaps {
+    /// Takes in another gap, with the weights of RFC 6298.
+    pub(crate) fn on_gap(&mut self, gap: Duration) {
+        let gap = u16::try_from(gap.as_millis()).unwrap_or(u16::MAX).max(1);
+        if self.smoothed == 0 {
+            *self = Self { smoothed: gap, deviation: gap / 4 };
+            return;
+        }
+        let off = i32::from(gap) - i32::from(self.smoothed);
+        let toward = |value: u16, by: i32| (i32::from(value) + by).clamp(1, 0xffff) as u16;
+        self.deviation = toward(self.deviation, (off.abs() - i32::from(self.deviation)) / 4);
+        self.smoothed = toward(self.smoothed, off / 8);
+    }
+
+    /// The silence after which a beat is overdue, once anything was measured.
+    fn overdue(self) -> Option<Duration> {
+        let millis = u64::from(self.smoothed) + 4 * u64::from(self.deviation);
+        (self.smoothed > 0).then_some(Duration::from_millis(millis))
+    }
 }
 
 /// Notices that this process itself was not running: it is back far later than it had asked for.
@@ -114,6 +204,32 @@ mod tests {
         let late = LivenessPolicy { degraded_after: 7 * second, ..LivenessPolicy::default() };
         let text = late.check().expect_err("a warning after the end").to_string();
         assert!(text.contains("liveness.degraded_after"), "{text}");
+    }
+
+    #[test]
+    fn an_adaptive_policy_stays_within_its_bounds_and_names_those_that_make_no_sense() {
+        let second = Duration::from_secs(1);
+        let policy = LivenessPolicy::adaptive(second, 2 * second, 10 * second);
+        assert!(policy.check().is_ok());
+        let unknown = BeatGaps::default();
+        assert_eq!(
+            (policy.degraded_after(unknown), policy.timeout(unknown)),
+            (5 * second, 10 * second)
+        );
+        let mut regular = BeatGaps::default();
+        (0..50).for_each(|_| regular.on_gap(second));
+        assert!(policy.timeout(regular) < Duration::from_millis(2_200), "{regular:?}");
+        let mut irregular = BeatGaps::default();
+        (0..50).for_each(|beat| irregular.on_gap(second * (1 + beat % 3)));
+        assert!(policy.timeout(irregular) > 6 * second, "{irregular:?}");
+        let mut slow = BeatGaps::default();
+        slow.on_gap(Duration::from_secs(1_000_000));
+        assert_eq!(policy.timeout(slow), 10 * second);
+        for (timeout_min, timeout) in [(1, 10), (11, 10)] {
+            let bad = LivenessPolicy::adaptive(second, timeout_min * second, timeout * second);
+            let text = bad.check().expect_err("no sense").to_string();
+            assert!(text.contains("liveness.detector.timeout_min"), "{text}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use moorline_link::{Identity, LinkId, Reason, Time};
 
 use crate::event::{Event, SessionId};
 use crate::lifecycle::{Answer, EventKind, Input, Misplaced, State, answer};
-use crate::liveness::{LivenessPolicy, Phase};
+use crate::liveness::{BeatGaps, Detector, LivenessPolicy, Phase};
 
 /// On which side of the relationship a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,9 @@ pub struct Session {
     pub(crate) failure: Option<Reason>,
     pub(crate) opened_at: Time,
     pub(crate) heard_at: Time,
-    pub(crate) beat_sent_at: Option<Time>,
+    /// When a heartbeat last left (client) or came (host).
+    pub(crate) beat_at: Option<Time>,
+    pub(crate) gaps: BeatGaps,
     /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
     pub(crate) until: Option<Time>,
     pub(crate) received: Volume,
@@ -87,7 +89,8 @@ impl Session {
             failure: None,
             opened_at: now,
             heard_at: now,
-            beat_sent_at: None,
+            beat_at: None,
+            gaps: BeatGaps::default(),
             until: None,
             received: Volume::default(),
             sent: Volume::default(),
@@ -146,8 +149,8 @@ impl Session {
     }
 
     /// When a heartbeat last left.
-    pub const fn beat_sent_at(&self) -> Option<Time> {
-        self.beat_sent_at
+    pub fn beat_sent_at(&self) -> Option<Time> {
+        self.beat_at.filter(|_| self.side == Side::Client)
     }
 
     /// Application messages that arrived and were accepted, with the bytes of their payloads.
@@ -188,9 +191,15 @@ impl Session {
         match kind {
             EventKind::TransportConnected => self.heard_at = now,
             EventKind::Degraded => self.phase = Phase::Degraded,
-            EventKind::HeartbeatSent => self.beat_sent_at = Some(now),
-            EventKind::Resumed => (self.failure, self.heard_at) = (None, now),
-            EventKind::LoginSucceeded => self.failure = None,
+            EventKind::HeartbeatSent => self.beat_at = Some(now),
+            EventKind::Resumed => {
+                (self.failure, self.heard_at) = (None, now);
+                self.forget_beat();
+            }
+            EventKind::LoginSucceeded => {
+                self.failure = None;
+                self.forget_beat();
+            }
             _ => {}
         }
         if from != to || kind == EventKind::Recovered {
@@ -228,6 +237,29 @@ impl Session {
         counts && self.phase == Phase::Degraded
     }
 
+    /// No beat comes between two links: the first one of a link ends no gap.
+    fn forget_beat(&mut self) {
+        if self.side == Side::Host {
+            self.beat_at = None;
+        }
+    }
+
+    /// A heartbeat (host) or the answer to one (client) came, after the one `before` it.
+    pub(crate) fn on_beat(&mut self, now: Time, before: Option<Time>, policy: &LivenessPolicy) {
+        if policy.detector == Detector::Fixed {
+            return;
+        }
+        // A longer gap is no habit of the peer's.
+        let gap = before.map(|before| now.since(before)).filter(|gap| *gap <= policy.timeout);
+        gap.into_iter().for_each(|gap| self.gaps.on_gap(gap));
+    }
+
+    /// Silence after which it is timed out.
+    pub(crate) fn timeout(&self, policy: &LivenessPolicy) -> Duration {
+        // Before the login there are no beats.
+        if self.state == State::LoggedIn { policy.timeout(self.gaps) } else { policy.timeout }
+    }
+
     /// What it waits for next, and when. A process that slept, and is awake since `awake_since`,
     /// could hear nobody: its peers have a whole timeout from there.
     pub(crate) fn next_due(
@@ -236,7 +268,7 @@ impl Session {
         awake_since: Option<Time>,
     ) -> Option<(Time, Due)> {
         let heard_at = awake_since.map_or(self.heard_at, |since| self.heard_at.max(since));
-        let silence = (heard_at + policy.timeout, Due::Silence);
+        let silence = (heard_at + self.timeout(policy), Due::Silence);
         let until = |due| self.until.map(|until| (until, due));
         let until_fair = |due| {
             let fair = awake_since.map(|since| since + policy.timeout);
@@ -247,10 +279,9 @@ impl Session {
                 Some(first(silence, until_fair(Due::LoginDeadline)))
             }
             (State::LoggedIn, side) => {
-                let beat_at =
-                    self.beat_sent_at.map_or(self.heard_at, |at| at + policy.beat_interval);
+                let beat_at = self.beat_at.map_or(self.heard_at, |at| at + policy.beat_interval);
                 let beat = (side == Side::Client).then_some((beat_at, Due::Beat));
-                let warning = (heard_at + policy.degraded_after, Due::Degrade);
+                let warning = (heard_at + policy.degraded_after(self.gaps), Due::Degrade);
                 let warning = (self.phase == Phase::Alive).then_some(warning);
                 Some(first(first(silence, warning), beat))
             }
@@ -271,7 +302,7 @@ impl Session {
         awake_since: Option<Time>,
     ) -> Duration {
         let heard_at = self.heard_at.max(awake_since.unwrap_or_default());
-        (heard_at + policy.timeout).since(now)
+        (heard_at + self.timeout(policy)).since(now)
     }
 }
 

@@ -199,3 +199,54 @@ fn intervals_of_zero_are_refused_when_the_host_or_client_is_made() {
     let error = moorline_session::Dialer::new(Time::ZERO, config, memory(), 1).expect_err("zero");
     assert_eq!(error.to_string(), "liveness.timeout must be longer than zero");
 }
+
+/// A world of clients with regular beats, under such a policy on both sides.
+fn beating(policy: &LivenessPolicy) -> World {
+    let mut world = World::new(1, HostConfig { liveness: policy.clone(), ..host_config() });
+    let liveness = policy.clone();
+    world.add_client(DialerConfig { liveness, ..client_config("ann") });
+    world.connect(0);
+    world.drive(secs(60));
+    assert_eq!(world.state(0), State::LoggedIn);
+    world
+}
+
+/// How long after the path was cut both sides know.
+fn found_lost(mut world: World) -> [std::time::Duration; 2] {
+    let (cut_at, at, id) = (world.now, world.clients[0].at, world.id_of(0));
+    world.net.cut(at);
+    world.drive(secs(30));
+    let host = world.host_events.iter().find(|event| {
+        event.session == id && event.kind == EventKind::TimedOut && event.at > cut_at
+    });
+    let client = world.clients[0].events.iter().find(|event| event.kind == EventKind::TimedOut);
+    [host, client].map(|event| event.expect("it is noticed").at.since(cut_at))
+}
+
+#[test]
+fn a_peer_of_regular_beats_is_found_lost_sooner_by_an_adaptive_policy() {
+    let fixed = LivenessPolicy::new(ms(500), secs(10));
+    let adaptive = LivenessPolicy::adaptive(ms(500), ms(800), secs(10));
+    for time in found_lost(beating(&fixed)) {
+        assert!((secs(9)..secs(11)).contains(&time), "{time:?}");
+    }
+    for time in found_lost(beating(&adaptive)) {
+        assert!((ms(300)..ms(1_600)).contains(&time), "{time:?}");
+    }
+}
+
+#[test]
+fn a_peer_of_irregular_beats_is_given_more_time_by_an_adaptive_policy() {
+    // Most gaps are those of one beat, many of two and some of three.
+    let lost = |policy: &LivenessPolicy| {
+        let mut world = beating(policy);
+        world.net.loss_permille = 250;
+        world.drive(secs(300));
+        let events = world.host_events.iter();
+        events.filter(|event| event.kind == EventKind::TimedOut).count()
+    };
+    let hasty = lost(&LivenessPolicy::new(ms(500), ms(1_200)));
+    let adaptive = lost(&LivenessPolicy::adaptive(ms(500), ms(1_200), secs(10)));
+    assert!(hasty > 10, "a fixed timeout as short is wrong all the time: {hasty}");
+    assert!(adaptive * 5 < hasty, "{adaptive} instead of {hasty}");
+}

@@ -145,7 +145,11 @@ fn liveness(dice: &mut Dice) -> LivenessPolicy {
     if dice.permille(700) {
         return LivenessPolicy::default();
     }
-    LivenessPolicy::new(Duration::from_secs(1), Duration::from_secs(dice.between(3, 12)))
+    let (beat, timeout) = (Duration::from_secs(1), Duration::from_secs(dice.between(3, 12)));
+    if dice.permille(500) {
+        return LivenessPolicy::adaptive(beat, Duration::from_secs(2), timeout);
+    }
+    LivenessPolicy::new(beat, timeout)
 }
 
 fn reconnect(dice: &mut Dice) -> ReconnectPolicy {

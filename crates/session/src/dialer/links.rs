@@ -23,6 +23,7 @@ impl<T: Transport> Dialer<T> {
             }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
                 self.session.until = None;
+                self.answered_at = None;
                 self.step(now, Input::TransportUp, None).ok();
                 if resumes.is_some() {
                     self.attempts.forget();
@@ -120,6 +121,8 @@ impl<T: Transport> Dialer<T> {
                     return;
                 }
                 self.on_heard(now, Sign::Accepted);
+                let before = self.answered_at.replace(now);
+                self.session.on_beat(now, before, &self.config.liveness);
                 let round_trip = self.round_trip.on_answered(now, beat);
                 self.clock.on_sample(now, server_tick, round_trip);
             }

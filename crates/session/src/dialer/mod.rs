@@ -129,6 +129,8 @@ pub struct Dialer<T> {
     wants_fresh_ports: bool,
     /// Whether another login of the session that goes on is not answered yet.
     is_reauthenticating: bool,
+    /// When a heartbeat was last answered on this link.
+    answered_at: Option<Time>,
 }
 
 impl<T: Transport> Dialer<T> {
@@ -161,6 +163,7 @@ impl<T: Transport> Dialer<T> {
             counters: DialerCounters::default(),
             wants_fresh_ports: false,
             is_reauthenticating: false,
+            answered_at: None,
         })
     }
 
@@ -353,7 +356,7 @@ impl<T: Transport> Dialer<T> {
         self.session.link = Some(LinkRef { transport: 0, link });
         self.session.address = Some(remote);
         self.session.until = Some(now + self.config.reconnect.attempt_timeout);
-        self.session.beat_sent_at = None;
+        self.session.beat_at = None;
         self.round_trip.on_new_link();
         self.clock.on_new_link();
         self.wants_fresh_ports = self.counters.dials > 0;
@@ -430,7 +433,7 @@ impl<T: Transport> Dialer<T> {
                 self.step(now, Input::Degrade, None).ok();
             }
             Due::Silence => {
-                let reason = Reason::Silence(self.config.liveness.timeout);
+                let reason = Reason::Silence(self.session.timeout(&self.config.liveness));
                 let was_logged_in = self.session.state == State::LoggedIn;
                 self.step(now, Input::Silence, Some(reason.clone())).ok();
                 if let Some(link) = self.session.link.filter(|_| was_logged_in) {

@@ -10,10 +10,13 @@ use crate::session::Due;
 impl<T: Transport> Host<T> {
     /// A session's timer fired: does what is due, or only moves the timer on.
     pub(super) fn do_due(&mut self, now: Time, id: SessionId) {
-        if let Some((_, due)) = self.next_due(id).filter(|(at, _)| *at <= now) {
-            self.on_due(now, id, due);
+        match self.next_due(id) {
+            Some((at, due)) if at <= now => {
+                self.on_due(now, id, due);
+                self.arm(now, id);
+            }
+            later => self.table.arm(now, id, later.map(|(at, _)| at)),
         }
-        self.arm(now, id);
     }
 
     fn on_due(&mut self, now: Time, id: SessionId, due: Due) {
@@ -34,9 +37,9 @@ impl<T: Transport> Host<T> {
     }
 
     fn on_silence(&mut self, now: Time, id: SessionId) {
-        let was_logged_in =
-            self.table.by_id(id).is_some_and(|session| session.state == State::LoggedIn);
-        let reason = Reason::Silence(self.config.liveness.timeout);
+        let Some(session) = self.table.by_id(id) else { return };
+        let was_logged_in = session.state == State::LoggedIn;
+        let reason = Reason::Silence(session.timeout(&self.config.liveness));
         self.counters.timed_out += 1;
         self.step(now, id, Input::Silence, Some(reason.clone())).ok();
         if was_logged_in {

@@ -210,6 +210,10 @@ impl<T: Transport> Host<T> {
                 }
                 self.on_heard(now, id, Sign::Accepted);
                 self.step(now, id, Input::BeatHeard, None).ok();
+                if let Some(session) = self.table.get_mut(id) {
+                    let before = session.beat_at.replace(now);
+                    session.on_beat(now, before, &self.config.liveness);
+                }
                 let answer = Control::BeatAnswer { beat, server_tick: self.tick(now) };
                 // A queue too full for the answer is a session about to time out on its own.
                 self.control(now, id, &answer).ok();

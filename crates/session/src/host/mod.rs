@@ -482,8 +482,7 @@ impl<T: Transport> Host<T> {
     fn next_due(&self, id: SessionId) -> Option<(Time, Due)> {
         let session = self.table.by_id(id)?;
         let due = session.next_due(&self.config.liveness, self.sleep.awake_since());
-        let reauth = self.reauth_by(id).map(|by| (by, Due::ReauthDeadline));
-        due.into_iter().chain(reauth).min_by_key(|(at, _)| *at)
+        if self.reauths.is_empty() { due } else { self.reauth_or(id, due) }
     }
 
     fn tick(&self, now: Time) -> i64 {

@@ -8,6 +8,7 @@ use super::login::{AnswerError, LoggedIn};
 use super::{Host, HostEvent};
 use crate::event::SessionId;
 use crate::lifecycle::{Input, Misplaced, State};
+use crate::session::Due;
 
 /// What is open between a host and a user who is logged in.
 #[derive(Clone, Debug, Default)]
@@ -62,12 +63,20 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// When a session ends without another login.
-    pub(super) fn reauth_by(&self, id: SessionId) -> Option<Time> {
-        let (by, _) = self.reauths.get(&id)?.asked?;
+    /// What a session waits for next: for another login of its user, or for `due`.
+    #[cold]
+    pub(super) fn reauth_or(&self, id: SessionId, due: Option<(Time, Due)>) -> Option<(Time, Due)> {
+        let Some((by, _)) = self.reauths.get(&id).and_then(|reauth| reauth.asked) else {
+            return due;
+        };
         // Who was asleep heard nobody.
         let awake_since = self.sleep.awake_since();
-        Some(awake_since.map_or(by, |since| by.max(since + self.config.liveness.timeout)))
+        let fair = awake_since.map(|since| since + self.config.liveness.timeout);
+        let by = fair.map_or(by, |fair| by.max(fair));
+        match due {
+            Some((at, _)) if at <= by => due,
+            _ => Some((by, Due::ReauthDeadline)),
+        }
     }
 
     pub(super) fn on_reauth_deadline(&mut self, now: Time, id: SessionId) {
