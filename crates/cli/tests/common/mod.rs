@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses the part of this that it needs")]
 
+mod network;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,6 +14,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub(crate) use network::Network;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -35,7 +39,18 @@ struct Lines {
 
 impl Program {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = command(args)
+        Self::start_as(command(args), args)
+    }
+
+    /// Starts the program in a network of its own.
+    pub(crate) fn start_in(network: &Network, args: &[&str]) -> Self {
+        let mut command = network.command(env!("CARGO_BIN_EXE_moorline"));
+        command.args(args).env("NO_COLOR", "1");
+        Self::start_as(command, args)
+    }
+
+    fn start_as(mut command: Command, args: &[&str]) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
