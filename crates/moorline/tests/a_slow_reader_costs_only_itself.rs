@@ -63,7 +63,7 @@ fn assert_quick_is_served(stage: &mut Stage, quick: usize, id: SessionId) {
 }
 
 #[test]
-fn what_has_no_room_is_refused_and_two_events_tell_when_to_go_on() {
+fn a25_what_has_no_room_is_refused_and_two_events_tell_when_to_go_on() {
     let (mut stage, [slow, quick], [slow_id, quick_id]) = two_readers(server_config(any_port()));
     let (taken, error) = overfill(&mut stage, slow_id);
     assert_eq!(error, Some(SendError::Link(LinkSendError::Full)));
@@ -103,7 +103,7 @@ fn what_waits_longest_makes_room_where_that_is_wanted() {
 }
 
 #[test]
-fn a_session_ends_where_its_peer_must_not_be_so_slow() {
+fn a25_a_session_ends_where_its_peer_must_not_be_so_slow() {
     for wire in [Wire::Native, Wire::Kcp] {
         wire.run(|| {
             let config =

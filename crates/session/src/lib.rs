@@ -47,14 +47,15 @@
 //! ```
 //!
 //! The modules, each using only those before it: [`lifecycle`], `config_error`, `reconnect`,
-//! `liveness`, `clock_sync`, `config`, `overflow`, `event`, `session`, `table`, `host` and
-//! `dialer`.
+//! `liveness`, `clock_sync`, `config`, `overflow`, `guesses`, `event`, `session`, `table`, `host`
+//! and `dialer`.
 
 mod clock_sync;
 mod config;
 mod config_error;
 mod dialer;
 mod event;
+mod guesses;
 mod host;
 pub mod lifecycle;
 mod liveness;

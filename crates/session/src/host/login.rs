@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use moorline_link::{Control, Identity, Reason, Refusal, RefusalCode, Time, Transport};
 
-use super::reauth::Awaited;
+use super::reauth::{Awaited, Reauth};
 use super::{Host, HostEvent};
 use crate::config::DuplicatePolicy;
 use crate::event::SessionId;
@@ -52,7 +52,7 @@ impl<T: Transport> Host<T> {
             self.counters.logins_misplaced += 1;
             return;
         }
-        match Identity::from_peer(claimed) {
+        match self.worth_asking(now, id, claimed) {
             Ok(identity) => {
                 if let Some(session) = self.table.get_mut(id) {
                     session.identity = Some(identity.clone());
@@ -60,13 +60,34 @@ impl<T: Transport> Host<T> {
                 let again = false;
                 self.events.push_back(HostEvent::Login { session: id, identity, payload, again });
             }
-            Err(error) => {
-                self.counters.refused_names += 1;
-                let refusal = Refusal::new(RefusalCode::InvalidLogin, error.to_string());
-                self.fail_login(now, id, refusal);
-            }
+            Err(refusal) => self.fail_login(now, id, refusal),
         }
         self.arm(now, id);
+    }
+
+    /// Who somebody says they are, if the application is to be asked about it.
+    pub(super) fn worth_asking(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        claimed: &[u8],
+    ) -> Result<Identity, Refusal> {
+        let identity = Identity::from_peer(claimed).map_err(|error| {
+            self.counters.refused_names += 1;
+            Refusal::new(RefusalCode::InvalidLogin, error.to_string())
+        })?;
+        let address = self.table.by_id(id).and_then(Session::address);
+        let wait = address.and_then(|from| self.guesses.judge(now, from.ip(), &identity));
+        self.counters.logins_delayed += u64::from(wait.is_some());
+        wait.map_or(Ok(identity), Err)
+    }
+
+    /// The application did not believe it.
+    fn note_guess(&mut self, now: Time, id: SessionId, claimed: Option<&Identity>, no: &Refusal) {
+        let address = self.table.by_id(id).and_then(Session::address);
+        if let (Some(from), Some(name)) = (address, claimed) {
+            self.guesses.on_refused(now, from.ip(), name, no);
+        }
     }
 
     /// Logs a user in who asked for it. `identity` is who they are from now on, where the
@@ -133,8 +154,15 @@ impl<T: Transport> Host<T> {
         refusal: Refusal,
     ) -> Result<(), AnswerError> {
         match self.awaits_answer(id)? {
-            Awaited::Login(_) => self.fail_login(now, id, refusal),
-            Awaited::Reauth => self.fail_reauth(now, id, refusal),
+            Awaited::Login(claimed) => {
+                self.note_guess(now, id, claimed.as_ref(), &refusal);
+                self.fail_login(now, id, refusal);
+            }
+            Awaited::Reauth => {
+                let claimed = self.reauths.get(&id).and_then(Reauth::claimed).cloned();
+                self.note_guess(now, id, claimed.as_ref(), &refusal);
+                self.fail_reauth(now, id, refusal);
+            }
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use moorline_link::{
 use crate::config::{HostConfig, Limits};
 use crate::config_error::ConfigError;
 use crate::event::{Event, Gap, ObserverId, Observers, SessionId, Totals, Watch};
+use crate::guesses::Guesses;
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
 use crate::overflow::send_or_make_room;
@@ -90,6 +91,8 @@ pub struct HostCounters {
     pub kept: u64,
     /// Logins refused because of what they claim to be.
     pub refused_names: u64,
+    /// Logins that nobody was asked about, as too many were refused before them.
+    pub logins_delayed: u64,
     /// Logins refused because the identity has a session.
     pub refused_duplicates: u64,
     /// Logins that came while one was pending or accepted already.
@@ -123,6 +126,7 @@ impl HostCounters {
             ("refused_names", self.refused_names),
             ("refused_duplicates", self.refused_duplicates),
             ("logins_misplaced", self.logins_misplaced),
+            ("logins_delayed", self.logins_delayed),
             ("messages_before_login", self.messages_before_login),
             ("unknown_kinds", self.unknown_kinds),
             ("beats_before_login", self.beats_before_login),
@@ -173,6 +177,7 @@ pub struct Host<T> {
     unsaved: Option<BTreeSet<SessionId>>,
     /// Of sessions whose users are to log in again, or do.
     reauths: BTreeMap<SessionId, Reauth>,
+    guesses: Guesses,
 }
 
 /// Where a host that drains sends its users.
@@ -209,6 +214,7 @@ impl<T: Transport> Host<T> {
             spread: Rng::new(seed.rotate_left(32)),
             unsaved: None,
             reauths: BTreeMap::new(),
+            guesses: Guesses::new(&mut Rng::new(seed.rotate_left(16))),
             config,
         })
     }

@@ -19,6 +19,13 @@ pub(super) struct Reauth {
     claimed: Option<Identity>,
 }
 
+impl Reauth {
+    /// Who the user says they are, while the application thinks about it.
+    pub(super) const fn claimed(&self) -> Option<&Identity> {
+        self.claimed.as_ref()
+    }
+}
+
 impl<T: Transport> Host<T> {
     /// Asks a user to log in again, as credentials expire: their session goes on meanwhile, and
     /// ends when nobody accepted another login of theirs within this time, whatever becomes of
@@ -97,17 +104,13 @@ impl<T: Transport> Host<T> {
             self.counters.logins_misplaced += 1;
             return;
         }
-        match Identity::from_peer(claimed) {
+        match self.worth_asking(now, id, claimed) {
             Ok(identity) => {
                 self.reauths.entry(id).or_default().claimed = Some(identity.clone());
                 let again = true;
                 self.events.push_back(HostEvent::Login { session: id, identity, payload, again });
             }
-            Err(error) => {
-                self.counters.refused_names += 1;
-                let refusal = Refusal::new(RefusalCode::InvalidLogin, error.to_string());
-                self.fail_reauth(now, id, refusal);
-            }
+            Err(refusal) => self.fail_reauth(now, id, refusal),
         }
     }
 

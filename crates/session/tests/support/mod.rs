@@ -157,6 +157,11 @@ impl World {
         index
     }
 
+    /// Moves a client to this address before it connects.
+    pub(crate) fn place(&mut self, client: usize, at: &str) {
+        self.clients[client].at = at.parse().expect("an address");
+    }
+
     pub(crate) fn connect(&mut self, client: usize) {
         let (now, host_at) = (self.now, self.host_at);
         self.clients[client].dialer.connect(now, host_at).expect("not connected yet");
