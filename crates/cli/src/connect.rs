@@ -85,10 +85,11 @@ fn show(args: &Connect, event: &ClientEvent) {
 fn told(event: &Event) -> String {
     let Event { at, kind, from, to, .. } = event;
     let reason = event.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let cause = event.cause;
     if from == to {
-        format!("* {at} {to}: {kind:?}{reason}")
+        format!("* {at} {to}: {kind:?}{reason} [{cause}]")
     } else {
-        format!("* {at} {from} -> {to}: {kind:?}{reason}")
+        format!("* {at} {from} -> {to}: {kind:?}{reason} [{cause}]")
     }
 }
 

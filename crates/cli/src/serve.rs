@@ -161,6 +161,7 @@ struct SessionLine {
     to: String,
     identity: Option<String>,
     address: Option<SocketAddr>,
+    cause: String,
     reason: Option<String>,
     gap: Option<String>,
 }
@@ -205,6 +206,7 @@ fn tell(args: &Serve, event: &Event) {
         to: event.to.to_string(),
         identity: event.identity.as_ref().map(ToString::to_string),
         address: event.address,
+        cause: event.cause.to_string(),
         reason: event.reason.as_ref().map(ToString::to_string),
         gap: event.gap.as_ref().map(ToString::to_string),
     }));

@@ -83,7 +83,7 @@ pub use moorline_metrics::RunSnapshot;
 pub use moorline_proto::EndpointConfig as NativeConfig;
 pub use moorline_proto::endpoint::{Admission, Admitted, Token};
 pub use moorline_session::{
-    ClockSync, ConfigError, Detector, DialerConfig, DuplicatePolicy, Event, EventKind, Gap,
+    Cause, ClockSync, ConfigError, Detector, DialerConfig, DuplicatePolicy, Event, EventKind, Gap,
     HostConfig, HostCounters, Jitter, Limits, LivenessPolicy, Login, Misplaced, NoSession,
     ObserverId, Phase, ReconnectMode, ReconnectPolicy, Redirect, RoundTrip, Session, SessionId,
     State, Table, Totals, Watch,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use moorline_link::transport::{LinkStats, Volume};
 use moorline_link::{Identity, Lane, Reason, Time};
 
+use crate::cause::Cause;
 use crate::lifecycle::{EventKind, State};
 
 /// A session of a host, or the one of a client. It is never given to another session, and proves
@@ -41,7 +42,9 @@ pub struct Event {
     pub to: State,
     /// When.
     pub at: Time,
-    /// Why, where there is a cause to name.
+    /// What made it happen: which timer, which kind of packet, or which command.
+    pub cause: Cause,
+    /// Why, where there is a reason to name.
     pub reason: Option<Reason>,
     /// Whose session it is, as far as that is known.
     pub identity: Option<Identity>,
@@ -82,7 +85,8 @@ pub struct Totals {
     pub link: Option<LinkStats>,
 }
 
-/// `12.345s 0011223344556677 ann LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)`
+/// `12.345s 0011223344556677 ann LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)
+/// [timer: silence]`
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.at, self.session)?;
@@ -97,10 +101,10 @@ impl fmt::Display for Event {
         if let Some(reason) = &self.reason {
             write!(f, " ({reason})")?;
         }
-        match &self.gap {
-            Some(gap) => write!(f, ": {gap}"),
-            None => Ok(()),
+        if let Some(gap) = &self.gap {
+            write!(f, ": {gap}")?;
         }
+        write!(f, " [{}]", self.cause)
     }
 }
 

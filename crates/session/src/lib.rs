@@ -47,9 +47,10 @@
 //! ```
 //!
 //! The modules, each using only those before it: [`lifecycle`], `config_error`, `reconnect`,
-//! `liveness`, `clock_sync`, `config`, `overflow`, `guesses`, `event`, `session`, `table`, `host`
-//! and `dialer`.
+//! `liveness`, `clock_sync`, `config`, `overflow`, `guesses`, `cause`, `event`, `session`, `table`,
+//! `host` and `dialer`.
 
+mod cause;
 mod clock_sync;
 mod config;
 mod config_error;
@@ -64,6 +65,7 @@ mod reconnect;
 mod session;
 mod table;
 
+pub use cause::Cause;
 pub use clock_sync::{ClockSync, RoundTrip};
 pub use config::{DuplicatePolicy, HostConfig, Limits};
 pub use config_error::ConfigError;

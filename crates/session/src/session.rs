@@ -6,6 +6,7 @@ use std::time::Duration;
 use moorline_link::transport::Volume;
 use moorline_link::{Identity, LinkId, Reason, Time};
 
+use crate::cause::Cause;
 use crate::event::{Event, SessionId};
 use crate::lifecycle::{Answer, EventKind, Input, Misplaced, State, answer};
 use crate::liveness::{BeatGaps, Detector, LivenessPolicy, Phase};
@@ -64,6 +65,22 @@ pub(crate) enum Due {
     AttemptStart,
     AttemptTimeout,
     KeepExpired,
+}
+
+impl Due {
+    /// What happens because of it was made to happen by this timer.
+    pub(crate) const fn cause(self) -> Cause {
+        match self {
+            Self::Beat => Cause::BeatTimer,
+            Self::Degrade => Cause::DegradeTimer,
+            Self::Silence => Cause::SilenceTimer,
+            Self::LoginDeadline => Cause::LoginTimer,
+            Self::ReauthDeadline => Cause::ReauthTimer,
+            Self::AttemptStart => Cause::AttemptTimer,
+            Self::AttemptTimeout => Cause::AttemptTimeoutTimer,
+            Self::KeepExpired => Cause::KeepTimer,
+        }
+    }
 }
 
 /// A sign of life.
@@ -216,6 +233,7 @@ impl Session {
             from,
             to,
             at: now,
+            cause: Cause::Connect,
             reason,
             identity,
             address,

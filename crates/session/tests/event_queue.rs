@@ -99,7 +99,8 @@ fn events_say_who_what_from_to_when_and_why() {
     assert_eq!((event.session, event.from, event.to), (ann, State::LoggedIn, State::TimedOut));
     let shown = event.to_string();
     assert!(shown.contains(&ann.to_string()), "{shown}");
-    assert!(shown.ends_with("LoggedIn -> TimedOut: TimedOut (nothing heard for 6s)"), "{shown}");
+    let why = "LoggedIn -> TimedOut: TimedOut (nothing heard for 6s) [timer: silence]";
+    assert!(shown.ends_with(why), "{shown}");
     let times: Vec<Time> = world.host_events.iter().map(|event| event.at).collect();
     assert!(times.is_sorted());
 }

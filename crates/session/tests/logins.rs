@@ -85,7 +85,7 @@ fn a_login_of_a_session_that_was_removed_is_a_typed_error() {
 #[test]
 fn a8_the_time_to_log_in_is_absolute_and_traffic_does_not_extend_it() {
     let mut world = World::new(1, host_config());
-    let no = Refusal::new(RefusalCode::BadCredentials, "wrong");
+    let no = Refusal::new(RefusalCode::Other(100), "not yet");
     world.answers = Answers::No(no);
     world.add_client(client_config("ann"));
     world.connect(0);

@@ -3,6 +3,7 @@
 use moorline_link::{Control, LinkEvent, Message, Reason, Refusal, Resumes, Time, Transport};
 
 use super::{Dialer, DialerEvent};
+use crate::cause::Cause;
 use crate::lifecycle::{Input, State};
 use crate::reconnect::ReconnectMode;
 use crate::session::Sign;
@@ -17,6 +18,7 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn on_link_event(&mut self, now: Time, event: LinkEvent) {
+        self.cause = Cause::of_link(&event);
         match event {
             LinkEvent::Asked { link, .. } | LinkEvent::HandedOver { link, .. } => {
                 self.transport.abandon(now, link);
@@ -97,7 +99,7 @@ impl<T: Transport> Dialer<T> {
                     self.counters.misplaced += 1;
                 } else if let Some(login) = self.config.login.clone() {
                     // Where one is under way already, that is the answer.
-                    self.login_again(now, login).ok();
+                    self.send_login_again(now, login).ok();
                 }
             }
             Control::LoginRefused(refusal) => {

@@ -16,6 +16,7 @@ use moorline_link::{
     Transmit, Transport,
 };
 
+use crate::cause::Cause;
 use crate::clock_sync::{ClockSync, RoundTrip};
 use crate::config_error::ConfigError;
 use crate::event::{Event, Gap, SessionId};
@@ -131,6 +132,8 @@ pub struct Dialer<T> {
     is_reauthenticating: bool,
     /// When a heartbeat was last answered on this link.
     answered_at: Option<Time>,
+    /// What is being done.
+    cause: Cause,
 }
 
 impl<T: Transport> Dialer<T> {
@@ -164,6 +167,7 @@ impl<T: Transport> Dialer<T> {
             wants_fresh_ports: false,
             is_reauthenticating: false,
             answered_at: None,
+            cause: Cause::Connect,
         })
     }
 
@@ -172,6 +176,7 @@ impl<T: Transport> Dialer<T> {
     /// # Errors
     /// When the session is connected or on its way already.
     pub fn connect(&mut self, now: Time, remote: SocketAddr) -> Result<(), ConnectError> {
+        self.cause = Cause::Connect;
         let misplaced = match self.session.state {
             State::Disconnected if self.session.link.is_none() => None,
             State::Disconnected | State::Reconnecting => Some(Misplaced::AttemptUnderWay),
@@ -192,6 +197,7 @@ impl<T: Transport> Dialer<T> {
     /// # Errors
     /// When the session is connected or on its way, or was never told where to connect to.
     pub fn reconnect(&mut self, now: Time) -> Result<(), Misplaced> {
+        self.cause = Cause::Reconnect;
         if self.session.state.is_connected() {
             return Err(Misplaced::AlreadyConnected);
         }
@@ -215,6 +221,7 @@ impl<T: Transport> Dialer<T> {
     /// When no link is up or a login is under way or accepted; the new login is kept for the next
     /// link all the same.
     pub fn login(&mut self, now: Time, login: Login) -> Result<(), Misplaced> {
+        self.cause = Cause::Login;
         self.config.login = Some(login);
         self.send_login(now)
     }
@@ -227,6 +234,11 @@ impl<T: Transport> Dialer<T> {
     /// When the session is not logged in, another such login is not answered yet, or its transport
     /// has no word for it, as KCP.
     pub fn login_again(&mut self, now: Time, login: Login) -> Result<(), SendError> {
+        self.cause = Cause::Login;
+        self.send_login_again(now, login)
+    }
+
+    fn send_login_again(&mut self, now: Time, login: Login) -> Result<(), SendError> {
         self.config.login = Some(login.clone());
         let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
         let link = link.ok_or(SendError::NotUp)?.link;
@@ -242,11 +254,13 @@ impl<T: Transport> Dialer<T> {
 
     /// Ends the session and tells the host. Nothing happens if it is over already.
     pub fn close(&mut self, now: Time) {
+        self.cause = Cause::Close;
         self.close_with(now, Reason::Requested);
     }
 
     /// Ends the session because its owner stops.
     pub fn stop(&mut self, now: Time) {
+        self.cause = Cause::Stop;
         self.close_with(now, Reason::Stopped);
     }
 
@@ -256,6 +270,7 @@ impl<T: Transport> Dialer<T> {
     /// # Errors
     /// When the session is not logged in, or its transport does not take the message.
     pub fn send(&mut self, now: Time, message: Outgoing<'_>) -> Result<(), SendError> {
+        self.cause = Cause::Send;
         let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
         let link = link.or(self.session.kept).ok_or(SendError::NotUp)?.link;
         let overflow = self.config.delivery.overflow(message.lane);
@@ -427,6 +442,7 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn on_due(&mut self, now: Time, due: Due) {
+        self.cause = due.cause();
         match due {
             Due::Beat => self.beat(now),
             Due::Degrade => {
@@ -486,6 +502,7 @@ impl<T: Transport> Dialer<T> {
         let lapsed = self.session.apply(now, Input::Lapse, Some(Reason::Forgotten));
         if let Ok(Some(mut event)) = lapsed {
             event.gap = Some(Box::new(Gap { unsettled }));
+            event.cause = self.cause;
             self.events.push_back(DialerEvent::Session(event));
         }
     }
@@ -508,7 +525,8 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn step(&mut self, now: Time, input: Input, reason: Option<Reason>) -> Result<(), Misplaced> {
-        if let Some(event) = self.session.apply(now, input, reason)? {
+        if let Some(mut event) = self.session.apply(now, input, reason)? {
+            event.cause = self.cause;
             self.events.push_back(DialerEvent::Session(event));
         }
         Ok(())

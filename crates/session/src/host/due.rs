@@ -20,6 +20,7 @@ impl<T: Transport> Host<T> {
     }
 
     fn on_due(&mut self, now: Time, id: SessionId, due: Due) {
+        self.cause = due.cause();
         match due {
             Due::Degrade => {
                 self.step(now, id, Input::Degrade, None).ok();

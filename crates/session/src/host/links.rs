@@ -9,6 +9,7 @@ use moorline_link::{
 };
 
 use super::{Host, HostEvent, farewell};
+use crate::cause::Cause;
 use crate::event::{Gap, SessionId};
 use crate::lifecycle::{Input, State};
 use crate::session::{LinkRef, Sign};
@@ -27,6 +28,7 @@ impl<T: Transport> Host<T> {
     }
 
     fn on_link_event(&mut self, now: Time, transport: u8, event: LinkEvent) {
+        self.cause = Cause::of_link(&event);
         match event {
             LinkEvent::Asked { link, address, resumes } => {
                 let returns = resumes.and_then(|old| self.resumable(transport, old)).is_some();

@@ -8,6 +8,7 @@ use moorline_link::{Control, Identity, Reason, Refusal, RefusalCode, Time, Trans
 
 use super::reauth::{Awaited, Reauth};
 use super::{Host, HostEvent};
+use crate::cause::Cause;
 use crate::config::DuplicatePolicy;
 use crate::event::SessionId;
 use crate::lifecycle::{Input, Misplaced, State};
@@ -105,6 +106,7 @@ impl<T: Transport> Host<T> {
         identity: Option<Identity>,
         payload: Vec<u8>,
     ) -> Result<LoggedIn, AnswerError> {
+        self.cause = Cause::AcceptLogin;
         let claimed = match self.awaits_answer(id)? {
             Awaited::Login(claimed) => claimed,
             Awaited::Reauth => return self.accept_reauth(now, id, identity, payload),
@@ -153,6 +155,7 @@ impl<T: Transport> Host<T> {
         id: SessionId,
         refusal: Refusal,
     ) -> Result<(), AnswerError> {
+        self.cause = Cause::RefuseLogin;
         match self.awaits_answer(id)? {
             Awaited::Login(claimed) => {
                 self.note_guess(now, id, claimed.as_ref(), &refusal);

@@ -18,6 +18,7 @@ use moorline_link::{
     Time, Transmit, Transport,
 };
 
+use crate::cause::Cause;
 use crate::config::{HostConfig, Limits};
 use crate::config_error::ConfigError;
 use crate::event::{Event, Gap, ObserverId, Observers, SessionId, Totals, Watch};
@@ -178,6 +179,8 @@ pub struct Host<T> {
     /// Of sessions whose users are to log in again, or do.
     reauths: BTreeMap<SessionId, Reauth>,
     guesses: Guesses,
+    /// What is being done.
+    cause: Cause,
 }
 
 /// Where a host that drains sends its users.
@@ -214,6 +217,7 @@ impl<T: Transport> Host<T> {
             spread: Rng::new(seed.rotate_left(32)),
             unsaved: None,
             reauths: BTreeMap::new(),
+            cause: Cause::Connect,
             guesses: Guesses::new(&mut Rng::new(seed.rotate_left(16))),
             config,
         })
@@ -329,6 +333,7 @@ impl<T: Transport> Host<T> {
         id: SessionId,
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
+        self.cause = Cause::Send;
         let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
         let link = session.link.filter(|_| session.state == State::LoggedIn).or(session.kept);
         let link = link.ok_or(SendError::NotUp)?;
@@ -351,6 +356,7 @@ impl<T: Transport> Host<T> {
     /// # Errors
     /// When there is no such session.
     pub fn close(&mut self, now: Time, id: SessionId, reason: Reason) -> Result<(), NoSession> {
+        self.cause = Cause::Close;
         self.table.by_id(id).ok_or(NoSession(id))?;
         self.remove(now, id, reason);
         Ok(())
@@ -358,6 +364,7 @@ impl<T: Transport> Host<T> {
 
     /// Ends every session, telling each peer, and lets nobody in any more. May be called twice.
     pub fn stop(&mut self, now: Time) {
+        self.cause = Cause::Stop;
         self.is_stopped = true;
         let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
         for id in ids {
@@ -369,6 +376,7 @@ impl<T: Transport> Host<T> {
     /// and what was sent to them before is still sent. Clients follow where they know that it is
     /// the host that says so, which is not over KCP; they need no login there.
     pub fn drain(&mut self, now: Time, redirect: Redirect) {
+        self.cause = Cause::Drain;
         self.redirect = Some(redirect);
         let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
         for id in ids {
@@ -423,6 +431,7 @@ impl<T: Transport> Host<T> {
         let totals = if is_end { self.totals(id) } else { None };
         if let Some(mut event) = self.table.apply(now, id, input, reason)? {
             event.totals = totals;
+            event.cause = self.cause;
             self.tell(event);
         }
         Ok(())
@@ -438,6 +447,7 @@ impl<T: Transport> Host<T> {
         let lapsed = self.table.apply(now, id, Input::Lapse, Some(Reason::Forgotten));
         if let Ok(Some(mut event)) = lapsed {
             event.gap = Some(Box::new(gap));
+            event.cause = self.cause;
             self.tell(event);
         }
     }

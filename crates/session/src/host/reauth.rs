@@ -6,6 +6,7 @@ use moorline_link::{Control, Identity, Reason, Refusal, RefusalCode, SendError, 
 
 use super::login::{AnswerError, LoggedIn};
 use super::{Host, HostEvent};
+use crate::cause::Cause;
 use crate::event::SessionId;
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::session::Due;
@@ -40,6 +41,7 @@ impl<T: Transport> Host<T> {
         id: SessionId,
         within: Duration,
     ) -> Result<(), SendError> {
+        self.cause = Cause::AskLogin;
         let session = self.table.by_id(id).ok_or(SendError::NotUp)?;
         match session.state {
             State::LoggedIn => self.tell_asked(now, id, within)?,

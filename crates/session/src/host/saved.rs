@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use moorline_link::{Identity, Reason, Time, Transport};
 
 use super::Host;
+use crate::cause::Cause;
 use crate::event::SessionId;
 use crate::lifecycle::{Input, State};
 use crate::session::LinkRef;
@@ -61,6 +62,7 @@ impl<T: Transport> Host<T> {
     /// lost, and [`ContinuityLost`](crate::EventKind::ContinuityLost) says so then. None where that
     /// cannot be, or where there are as many as the limits allow.
     pub fn restore(&mut self, now: Time, saved: SavedSession) -> Option<SessionId> {
+        self.cause = Cause::Restore;
         let SavedSession { identity, address, transport, link } = saved;
         let carrier = self.transports.get_mut(usize::from(transport))?;
         let link = LinkRef { transport, link: carrier.restore(now, address, &link)? };

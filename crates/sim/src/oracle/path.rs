@@ -39,6 +39,7 @@ mod tests {
             reason: None,
             identity: None,
             address: None,
+            cause: moorline_session::Cause::Connect,
             totals: None,
             gap: None,
         }
