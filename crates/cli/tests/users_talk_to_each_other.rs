@@ -26,7 +26,9 @@ fn words_that_were_piped_in_arrive_before_the_end() {
     (0..1_000).for_each(|number| bob.type_line(&format!("line {number}")));
     let (code, told) = bob.finish();
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.ends_with("LoggedIn -> Disconnected: Disconnected (closed by this side)"));
+    assert!(told.ends_with(
+        "LoggedIn -> Disconnected: Disconnected (closed by this side) [command: close]"
+    ));
     ann.wait_for("bob: line 999");
     let lines = ann.lines();
     let heard: Vec<&String> = lines.iter().filter(|line| line.starts_with("bob: ")).collect();
