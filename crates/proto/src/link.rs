@@ -89,6 +89,8 @@ pub struct Setup {
     pub keep_alive: Duration,
     /// How long the last messages may take after the end.
     pub linger: Duration,
+    /// Packets that one key seals before the next takes its place.
+    pub key_packets_max: u32,
 }
 
 /// One link.
@@ -117,6 +119,7 @@ pub struct Link {
     idle: Duration,
     keep_alive: Duration,
     linger: Duration,
+    key_packets_max: u32,
     /// The longest packet when messages were last split.
     fitted_mtu: u16,
     /// Packets that needed no acknowledgement, since the last one that did.
@@ -232,6 +235,7 @@ impl Link {
             idle: setup.idle,
             keep_alive: setup.keep_alive,
             linger: setup.linger,
+            key_packets_max: setup.key_packets_max,
             fitted_mtu,
             quiet: 0,
             clock: None,

@@ -402,9 +402,10 @@ impl PacketKeys {
         committed
     }
 
-    /// Whether this generation sealed so much that the next is due.
-    pub fn is_update_due(&self) -> bool {
-        self.sealer.sealed() >= SEALED_DUE
+    /// Whether this generation sealed so much that the next is due: so many packets, but never more
+    /// than 2^20.
+    pub fn is_update_due(&self, after: u32) -> bool {
+        self.sealer.sealed() >= SEALED_DUE.min(after.into())
     }
 
     /// Goes on to the next keys, from the next packet on. Not before the peer acknowledged a packet

@@ -71,6 +71,9 @@ pub struct EndpointConfig {
     /// The most bytes of messages of lost links that are kept, in all; the longest kept make room.
     /// Default 64 MiB, in use only while they wait.
     pub keep_bytes_max: usize,
+    /// Packets that one key seals before the next takes its place, on this side; 16 at the least.
+    /// Default: 2^20, a small part of what its cipher allows; more changes nothing.
+    pub key_packets_max: u32,
     /// What the calendar says at [`Time::ZERO`](moorline_link::Time::ZERO), as the time since 1970;
     /// hosts that pass clients on to each other need it. Default 0.
     pub unix_at_zero: Duration,
@@ -102,6 +105,7 @@ impl Default for EndpointConfig {
             node: 0,
             keep_time: Duration::from_secs(600),
             keep_bytes_max: 64 * 1_024 * 1_024,
+            key_packets_max: 1 << 20,
             unix_at_zero: Duration::ZERO,
             key_log: None,
         }
@@ -168,6 +172,7 @@ impl EndpointConfig {
             ("half_open_per_address_max", self.half_open_per_address_max, 1),
             ("send_bytes_max", self.send_bytes_max, 4_096),
             ("data_max", data_max, 4_096),
+            ("key_packets_max", self.key_packets_max as usize, 16),
             ("datagram_len_max", datagram_len_max, DATAGRAM_LEN_BASE),
         ];
         for (setting, value, least) in least {

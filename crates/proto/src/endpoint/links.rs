@@ -280,6 +280,7 @@ impl Endpoint {
                 .keep_alive
                 .min(Duration::from_millis(peer.idle_millis / 3).max(Duration::from_secs(1))),
             linger: config.linger,
+            key_packets_max: config.key_packets_max,
         };
         Link::new(now, setup)
     }

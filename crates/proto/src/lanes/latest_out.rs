@@ -26,6 +26,7 @@ struct Value {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     seq: u64,
+    split: u8,
     part_len: u32,
     parts_sent: u16,
     /// How many first copies of parts arrived; values of a thousand parts are no sync traffic, so
@@ -100,8 +101,11 @@ impl LatestOut {
     /// The part to send next: that of the key that waits longest.
     pub(super) fn next(&self) -> Option<Tag> {
         let value = self.values.get(self.waiting.front()?)?;
-        let (seq, index) = value.sent.map_or((self.next, 0), |sent| (sent.seq, sent.parts_sent));
-        Some(Tag { lane: Place::Latest(0).number(), split: 0, index, seq })
+        let (seq, split, index) = match value.sent {
+            Some(sent) => (sent.seq, sent.split, sent.parts_sent),
+            None => (self.next, 0, 0),
+        };
+        Some(Tag { lane: Place::Latest(0).number(), split, index, seq })
     }
 
     /// Gives the waiting value its number, if it has none, and the frame of its next part.
@@ -110,7 +114,7 @@ impl LatestOut {
         let value = self.values.get_mut(&key)?;
         if value.sent.is_none() {
             let part_len = part_len as u32;
-            value.sent = Some(Sent { seq: tag.seq, part_len, parts_sent: 0, acked: 0 });
+            value.sent = Some(Sent { seq: tag.seq, split: 0, part_len, parts_sent: 0, acked: 0 });
             self.on_way.insert(tag.seq, key);
             self.next = self.next.max(tag.seq + 1);
         }
@@ -126,14 +130,15 @@ impl LatestOut {
         if !value.is_waiting() {
             self.waiting.pop_front();
         }
-        (tag.index == 0).then_some(value.queued_at)
+        (tag.index == 0 && tag.split == 0).then_some(value.queued_at)
     }
 
     /// The frame of a part, unless it arrived or a newer value came.
     pub(super) fn frame(&self, tag: Tag) -> Option<MessageFrame<'_>> {
         let key = *self.on_way.get(&tag.seq)?;
         let value = self.values.get(&key)?;
-        let sent = value.sent.filter(|sent| sent.acked & mask(tag.index) == 0)?;
+        let is_open = |sent: &Sent| sent.split == tag.split && sent.acked & mask(tag.index) == 0;
+        let sent = value.sent.filter(is_open)?;
         let last = value.parts().saturating_sub(1);
         let fragment = (last > 0).then_some(Fragment { index: tag.index, last });
         let start = usize::from(tag.index) * sent.part_len as usize;
@@ -153,7 +158,7 @@ impl LatestOut {
         let key = *self.on_way.get(&tag.seq)?;
         let value = self.values.get_mut(&key)?;
         let parts = value.parts();
-        let sent = value.sent.as_mut()?;
+        let sent = value.sent.as_mut().filter(|sent| sent.split == tag.split)?;
         sent.acked |= mask(tag.index);
         if sent.acked.count_ones() < parts.into() {
             return None;
@@ -164,8 +169,9 @@ impl LatestOut {
         Some(done)
     }
 
-    /// A value that was sent long ago, or in parts that are too long now, waits once more, under a
-    /// new number, when a part of it was lost. Whether it does.
+    /// When a part of a value was lost and its parts are too long now, it waits once more, in more
+    /// parts and under its number: a peer that has it all the same takes it for what it is. One
+    /// that was sent so long ago that its number is ambiguous gets a new one. Whether it waits.
     pub(super) fn begin_anew(&mut self, tag: Tag, part_len: usize) -> bool {
         let Some(key) = self.on_way.get(&tag.seq).copied() else { return false };
         let Some(value) = self.values.get_mut(&key) else { return false };
@@ -178,8 +184,12 @@ impl LatestOut {
         if !value.is_waiting() {
             self.waiting.push_back(key);
         }
-        value.sent = None;
-        self.on_way.remove(&tag.seq);
+        if is_old {
+            value.sent = None;
+            self.on_way.remove(&tag.seq);
+        } else {
+            value.split_anew(part_len);
+        }
         true
     }
 }
@@ -196,14 +206,8 @@ impl LatestOut {
         let values = &mut self.values;
         self.on_way.retain(|_, key| {
             let Some(value) = values.get_mut(key) else { return false };
-            let (len, parts) = (value.payload.len(), usize::from(value.parts()));
-            let Some(sent) = &mut value.sent else { return false };
-            (sent.parts_sent, sent.acked) = (0, 0);
-            if len > part_len && sent.part_len as usize > part_len {
-                let parts = len.div_ceil(part_len).max(parts + 1);
-                sent.part_len = len.div_ceil(parts) as u32;
-            }
-            true
+            value.split_anew(part_len);
+            value.sent.is_some()
         });
     }
 }
@@ -211,6 +215,18 @@ impl LatestOut {
 impl Value {
     const fn cost(&self) -> usize {
         self.payload.len() + MESSAGE_COST
+    }
+
+    /// All of it is to be sent again, in parts that are no longer than this.
+    fn split_anew(&mut self, part_len: usize) {
+        let (len, parts) = (self.payload.len(), usize::from(self.parts()));
+        let Some(sent) = &mut self.sent else { return };
+        (sent.parts_sent, sent.acked) = (0, 0);
+        sent.split = Tag::next_split(sent.split);
+        if len > part_len && sent.part_len as usize > part_len {
+            let parts = len.div_ceil(part_len).max(parts + 1);
+            sent.part_len = len.div_ceil(parts) as u32;
+        }
     }
 
     fn parts(&self) -> u16 {
@@ -225,4 +241,54 @@ impl Value {
 
 const fn mask(index: u16) -> u128 {
     1 << (index % 128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::latest_in::{Heard, LatestIn};
+    use super::*;
+
+    /// Sends all that waits; what the peer made of each part.
+    fn send_all(lane: &mut LatestOut, peer: &mut LatestIn, part_len: usize) -> Vec<(Tag, Heard)> {
+        let mut heard = Vec::new();
+        while let Some(tag) = lane.next() {
+            let frame = lane.begin(tag, part_len).expect("it waits");
+            let (Place::Latest(key), Some(seq)) = (frame.place, frame.seq) else {
+                panic!("of another lane: {frame:?}")
+            };
+            heard.push((tag, peer.on_frame(key, seq, &frame).expect("honest")));
+            lane.on_first_sent(tag);
+        }
+        heard
+    }
+
+    #[test]
+    fn a_value_that_arrived_and_is_split_anew_is_not_news() {
+        let (mut lane, mut peer) = (LatestOut::default(), LatestIn::default());
+        lane.push(Time::ZERO, (7, 1), &[5; 1_835], None);
+        let first = send_all(&mut lane, &mut peer, 1_400);
+        assert_eq!(first.len(), 2);
+        assert_eq!(first[1].1, Heard::Newest(vec![5; 1_835]));
+        // Nothing of it is acknowledged, and the path carries less by now.
+        assert!(lane.begin_anew(first[0].0, 1_100), "it waits once more");
+        assert!(!lane.begin_anew(first[1].0, 1_100), "it does already");
+        let again = send_all(&mut lane, &mut peer, 1_100);
+        assert!(again.len() > 2 && again.iter().all(|(_, heard)| *heard == Heard::Stale));
+        // An acknowledgement of a part as it was says nothing of the parts as they are.
+        assert_eq!(lane.on_acked(first[0].0), None);
+        let done: Vec<_> = again.iter().filter_map(|(tag, _)| lane.on_acked(*tag)).collect();
+        assert_eq!((done.len(), lane.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_value_that_did_not_arrive_comes_in_more_parts() {
+        let (mut lane, mut peer) = (LatestOut::default(), LatestIn::default());
+        lane.push(Time::ZERO, (7, 1), &[5; 1_400], None);
+        let tag = lane.next().expect("it waits");
+        assert!(lane.begin(tag, 1_400).expect("it waits").fragment.is_none());
+        lane.on_first_sent(tag);
+        assert!(lane.begin_anew(tag, 1_100), "it was lost, and is too long");
+        let again = send_all(&mut lane, &mut peer, 1_100);
+        assert_eq!(again.last().map(|(_, heard)| heard), Some(&Heard::Newest(vec![5; 1_400])));
+    }
 }

@@ -183,7 +183,7 @@ impl Link {
             self.keys.sealer.skip(1);
         }
         let acked = self.sender.largest_acked();
-        if self.keys.is_update_due() {
+        if self.keys.is_update_due(self.key_packets_max) {
             self.keys.update(acked);
         }
         self.keys.sealer.begin(self.connection, acked, out)

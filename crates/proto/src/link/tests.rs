@@ -89,6 +89,7 @@ fn setup(side: usize, suite: Suite) -> Setup {
         limit: 512 * 1_024,
         bytes_max: 4 * 1_024 * 1_024,
         ack_delay_max: Duration::from_millis(20),
+        key_packets_max: u32::MAX,
         peer_ack_delay_max: Duration::from_millis(20),
         idle: Duration::from_secs(30),
         keep_alive: Duration::from_secs(10),
