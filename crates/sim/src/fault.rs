@@ -92,6 +92,8 @@ faults! {
     Replay => "replay",
     /// The host has room for hardly more than those who want in.
     TightLimits => "tight-limits",
+    /// A user has to log in again, while the session goes on.
+    LoginAgain => "login-again",
 }
 
 /// A set of faults.
@@ -233,6 +235,11 @@ pub(crate) enum Act {
     Evict {
         place: u64,
     },
+    /// The user of the session in this place of the table logs in again, or is thrown out.
+    AskLogin {
+        place: u64,
+        within: Duration,
+    },
     /// Another client under the name of this one, for a while.
     Duplicate {
         client: usize,
@@ -336,6 +343,7 @@ fn draw_acts(
         }
         Fault::Logout => Act::Logout { client, away: time },
         Fault::Eviction => Act::Evict { place: dice.seed() },
+        Fault::LoginAgain => Act::AskLogin { place: dice.seed(), within: time },
         Fault::DuplicateLogin => Act::Duplicate { client, time },
         Fault::Garbage => Act::Garbage { count: dice.between(1, 20) },
         Fault::Replay => Act::Replay { count: dice.between(1, 20) },

@@ -77,6 +77,12 @@ impl World<'_, '_> {
                 self.fire(Fault::Eviction, is_done);
                 self.plan_host();
             }
+            Act::AskLogin { place, within } => {
+                let is_awake = self.host.asleep_until.max(self.host.slow_until) <= now;
+                let is_done = is_awake && self.host.ask_login(now, place, within);
+                self.fire(Fault::LoginAgain, is_done);
+                self.plan_host();
+            }
             Act::Duplicate { client, time } => self.duplicate(client, now + time),
             Act::Garbage { count } => self.disturb(Fault::Garbage, count)?,
             Act::Replay { count } => self.disturb(Fault::Replay, count)?,

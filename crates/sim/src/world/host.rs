@@ -475,11 +475,21 @@ impl<'a> HostSide<'a> {
 
     /// The application throws out whoever is in this place of the table.
     pub(crate) fn evict(&mut self, now: Time, place: u64) -> bool {
-        let Some(host) = self.process.as_mut() else { return false };
+        let Some((host, id)) = self.chosen(place) else { return false };
+        host.close(now, id, Reason::Evicted("at random".into())).is_ok()
+    }
+
+    /// The application wants whoever is in this place of the table to log in again.
+    pub(crate) fn ask_login(&mut self, now: Time, place: u64, within: Duration) -> bool {
+        let Some((host, id)) = self.chosen(place) else { return false };
+        host.ask_login(now, id, within).is_ok()
+    }
+
+    fn chosen(&mut self, place: u64) -> Option<(&mut Process, SessionId)> {
+        let host = self.process.as_mut()?;
         let count = host.sessions().len().max(1) as u64;
-        let chosen = host.sessions().iter().nth((place % count) as usize).map(Session::id);
-        let reason = Reason::Evicted("at random".into());
-        chosen.is_some_and(|id| host.close(now, id, reason).is_ok())
+        let id = host.sessions().iter().nth((place % count) as usize).map(Session::id)?;
+        Some((host, id))
     }
 
     /// The process stops in order: everyone is told, and what that takes is sent.
