@@ -278,6 +278,23 @@ fn a_close_frees_both_sides_and_an_abandoned_link_is_told_by_a_reset() {
 }
 
 #[test]
+fn a_client_that_leaves_before_its_login_is_answered_takes_it_along() {
+    let mut world = World::new(config());
+    let link = world.client(1, config());
+    world.run(RTT_HALF + RTT_HALF / 2);
+    // The answer is on its way; what the client says to it is lost, its login first.
+    world.is_cut = true;
+    world.run(RTT_HALF * 2);
+    assert!(world.client_events.iter().any(|event| matches!(event, LinkEvent::Up { .. })));
+    let now = world.now;
+    world.clients.get_mut(&address(1)).expect("it is there").close(now, link, None);
+    world.is_cut = false;
+    world.run(Duration::from_secs(10));
+    let is_login = |event: &LinkEvent| matches!(event, LinkEvent::Control { .. });
+    assert!(!world.host_events.iter().any(is_login), "{:?}", world.host_events);
+}
+
+#[test]
 fn a_lossy_beginning_only_takes_longer() {
     let mut world = World::new(config());
     world.is_cut = true;

@@ -451,10 +451,12 @@ impl Link {
         }
     }
 
-    /// Ends the link: what was taken for sending is still sent, for a bounded time.
+    /// Ends the link: what was taken for sending is still sent, for a bounded time; but not by a
+    /// client whose login is not answered, as nobody means a login any more who leaves.
     pub fn close(&mut self, now: Time, farewell: Option<&Refusal>) {
         if self.ending.is_no() {
-            let until = now + self.linger;
+            let is_welcome = self.early.is_none();
+            let until = if is_welcome { now + self.linger } else { now };
             self.ending = Ending::Lingering { farewell: farewell.cloned(), until };
         }
     }
