@@ -1,6 +1,6 @@
 //! What should become of one user's devices and two hosts with one key, of which one may send
-//! everyone to the other: login, resume, supersede, drain and hand-over, as a state machine of a few
-//! bytes.
+//! everyone to the other: login, resume, supersede, drain and hand-over, as a state machine of a
+//! few bytes.
 //!
 //! An action is what happens until nothing more does. What is between is in how far a dial comes:
 //! after so many datagrams the path is cut.
