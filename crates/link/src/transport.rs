@@ -438,10 +438,10 @@ pub trait Transport: fmt::Debug {
     /// When the link is not up, its queue is full or the message is too long.
     fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError>;
 
-    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none,
-    /// or the transport cannot.
-    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
-        let _ = (link, lane);
+    /// Drops the oldest messages of a lane that were not begun to be sent, until one of `len` bytes
+    /// has room. False, and nothing is dropped, where that is not enough or the transport cannot.
+    fn make_room(&mut self, link: LinkId, lane: Lane, len: usize) -> bool {
+        let _ = (link, lane, len);
         false
     }
 
@@ -526,8 +526,8 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn send(&mut self, now: Time, link: LinkId, message: Outgoing<'_>) -> Result<(), SendError> {
         (**self).send(now, link, message)
     }
-    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
-        (**self).make_room(link, lane)
+    fn make_room(&mut self, link: LinkId, lane: Lane, len: usize) -> bool {
+        (**self).make_room(link, lane, len)
     }
     fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {
         (**self).control(now, link, control)

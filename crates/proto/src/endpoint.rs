@@ -441,8 +441,8 @@ impl Transport for Endpoint {
         self.send_message(now, link.0, message)
     }
 
-    fn make_room(&mut self, link: LinkId, lane: Lane) -> bool {
-        self.make_room_on(link.0, lane)
+    fn make_room(&mut self, link: LinkId, lane: Lane, len: usize) -> bool {
+        self.make_room_on(link.0, lane, len)
     }
 
     fn control(&mut self, now: Time, link: LinkId, control: &Control) -> Result<(), SendError> {

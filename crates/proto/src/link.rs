@@ -316,9 +316,10 @@ impl Link {
         Ok(())
     }
 
-    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none.
-    pub fn make_room(&mut self, lane: Lane) -> bool {
-        self.outbox.make_room(lane)
+    /// Drops the oldest messages of a lane that were not begun to be sent, until one of `len` bytes
+    /// has room; or none, and says so.
+    pub fn make_room(&mut self, lane: Lane, len: usize) -> bool {
+        self.outbox.make_room(lane, len)
     }
 
     /// Takes a word of the session layer for sending.

@@ -10,11 +10,10 @@ pub(crate) fn send_or_make_room<T: Transport>(
     message: Outgoing<'_>,
     overflow: Overflow,
 ) -> Result<(), SendError> {
-    loop {
-        let sent = transport.send(now, link, message);
-        let may_drop = sent == Err(SendError::Full) && overflow == Overflow::DropOldest;
-        if !may_drop || !transport.make_room(link, message.lane) {
-            return sent;
-        }
+    let sent = transport.send(now, link, message);
+    let may_drop = sent == Err(SendError::Full) && overflow == Overflow::DropOldest;
+    if may_drop && transport.make_room(link, message.lane, message.payload.len()) {
+        return transport.send(now, link, message);
     }
+    sent
 }

@@ -29,16 +29,16 @@ impl Endpoint {
         sent
     }
 
-    /// Drops what waits longest on a lane and was not begun to be sent, if there is such a message.
-    pub(super) fn make_room_on(&mut self, key: SlotKey, lane: Lane) -> bool {
+    /// Drops what waits longest on a lane, until a message of `len` bytes has room; or nothing.
+    pub(super) fn make_room_on(&mut self, key: SlotKey, lane: Lane, len: usize) -> bool {
         let Some(entry) = self.links.get_mut(key).filter(|entry| !entry.is_parted) else {
             return false;
         };
         match &mut entry.stage {
-            Stage::Linked(link) => link.make_room(lane),
+            Stage::Linked(link) => link.make_room(lane, len),
             Stage::Kept(lanes) => {
                 let before = lanes.bytes();
-                let has_dropped = lanes.outbox.make_room(lane);
+                let has_dropped = lanes.outbox.make_room(lane, len);
                 self.kept_bytes = (self.kept_bytes + lanes.bytes()).saturating_sub(before);
                 has_dropped
             }

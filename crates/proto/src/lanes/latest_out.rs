@@ -90,6 +90,11 @@ impl LatestOut {
         replaced
     }
 
+    /// What each value takes here that was not begun to be sent.
+    pub(super) fn unsent_costs(&self) -> impl Iterator<Item = usize> {
+        self.values.values().filter(|value| value.sent.is_none()).map(Value::cost)
+    }
+
     /// Drops the value that waits longest and was not begun to be sent, and says what it took.
     pub(super) fn drop_oldest(&mut self) -> Option<usize> {
         let is_unsent = |key: &u64| self.values.get(key).is_some_and(|value| value.sent.is_none());

@@ -197,17 +197,40 @@ impl Outbox {
         Ok(())
     }
 
-    /// Drops the oldest message of a lane that was not begun to be sent. False if there is none.
-    pub fn make_room(&mut self, lane: Lane) -> bool {
+    /// Drops the oldest messages of a lane that were not begun to be sent, until one of `len` bytes
+    /// has room. False, and nothing is dropped, where that is not enough.
+    pub fn make_room(&mut self, lane: Lane, len: usize) -> bool {
+        let most = self.config.bytes_max.saturating_sub(len + MESSAGE_COST);
+        let needed = self.bytes.saturating_sub(most);
+        if self.droppable(lane, needed) < needed.max(1) {
+            return false;
+        }
+        // At least one: the latest lane may have too many keys, and room for their bytes.
+        while self.drop_oldest(lane) && self.bytes > most {}
+        true
+    }
+
+    /// How many bytes could be dropped of a lane; at least `needed` is all that is asked.
+    fn droppable(&self, lane: Lane, needed: usize) -> usize {
+        let mut sum = 0;
+        let reliable = self.reliable.iter().filter(|own| is_of(own.place(), lane));
+        let latest = self.latest.iter().filter(|_| lane == Lane::Latest);
+        let costs = reliable.flat_map(ReliableOut::unsent_costs);
+        for cost in costs.chain(latest.flat_map(|own| own.unsent_costs())) {
+            sum += cost;
+            if sum >= needed {
+                break;
+            }
+        }
+        sum
+    }
+
+    fn drop_oldest(&mut self, lane: Lane) -> bool {
         let cost = match lane {
             Lane::Unreliable => return false,
             Lane::Latest => self.latest.as_mut().and_then(|lane| lane.drop_oldest()),
             Lane::ReliableOrdered | Lane::ReliableUnordered => {
-                let is_own = |place: Place| match place {
-                    Place::Ordered(_) => lane == Lane::ReliableOrdered,
-                    _ => place == Place::Unordered && lane == Lane::ReliableUnordered,
-                };
-                let own = self.reliable.iter_mut().filter(|own| is_own(own.place()));
+                let own = self.reliable.iter_mut().filter(|own| is_of(own.place(), lane));
                 let oldest = own.filter_map(|own| Some((own.waits_since()?, own)));
                 oldest.min_by_key(|(since, _)| *since).and_then(|(_, own)| own.drop_oldest())
             }
@@ -234,11 +257,17 @@ impl Outbox {
     /// The longest message that a lane carries. A reliable one must fit into what the peer takes
     /// at once.
     pub fn len_max(&self, place: Place) -> usize {
-        if !place.is_reliable() {
-            return SYNC_LEN_MAX;
+        // What does not fit here when nothing else does never will.
+        let held_max = self.config.bytes_max.saturating_sub(MESSAGE_COST);
+        match place {
+            Place::Unreliable => SYNC_LEN_MAX,
+            Place::Latest(_) => SYNC_LEN_MAX.min(held_max),
+            _ => {
+                let at_once = self.window.saturating_sub(MESSAGE_CHARGE);
+                let at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
+                MESSAGE_LEN_MAX.min(at_once).min(held_max)
+            }
         }
-        let at_once = self.window.saturating_sub(MESSAGE_CHARGE);
-        MESSAGE_LEN_MAX.min(usize::try_from(at_once).unwrap_or(usize::MAX))
     }
 
     fn lane_at(&self, place: Place) -> Option<usize> {
@@ -480,10 +509,59 @@ impl Outbox {
     }
 }
 
+/// Whether a reliable lane is one of the application's lanes of this kind.
+fn is_of(place: Place, lane: Lane) -> bool {
+    match place {
+        Place::Ordered(_) => lane == Lane::ReliableOrdered,
+        Place::Unordered => lane == Lane::ReliableUnordered,
+        _ => false,
+    }
+}
+
 impl QueueTime {
     fn add(&mut self, time: Duration) {
         self.messages += 1;
         self.total = self.total.saturating_add(time);
         self.longest = self.longest.max(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox() -> Outbox {
+        Outbox::new(OutboxConfig { bytes_max: 4_096, limit: 1 << 20, part_len: 1_100 })
+    }
+
+    fn push(outbox: &mut Outbox, place: Place, len: usize) -> Result<(), SendError> {
+        let payload = vec![7; len];
+        outbox.push(Time::ZERO, Push { place, kind: 1, payload: &payload, notice: None })
+    }
+
+    #[test]
+    fn room_is_made_of_as_much_as_is_needed_or_of_nothing() {
+        let mut outbox = outbox();
+        for _ in 0..3 {
+            push(&mut outbox, Place::Ordered(0), 1_000).expect("there is room");
+        }
+        push(&mut outbox, Place::Unordered, 500).expect("there is room");
+        assert_eq!(push(&mut outbox, Place::Unordered, 2_000), Err(SendError::Full));
+        assert!(!outbox.make_room(Lane::ReliableUnordered, 2_000), "the other lane has it");
+        assert_eq!(outbox.waiting_len(), 4, "and nothing was dropped for nothing");
+        assert!(outbox.make_room(Lane::ReliableOrdered, 2_000));
+        assert_eq!(outbox.waiting_len(), 2, "two of the three");
+        push(&mut outbox, Place::Unordered, 2_000).expect("there is room now");
+    }
+
+    #[test]
+    fn what_never_has_room_is_too_large_and_not_a_matter_of_time() {
+        let mut outbox = outbox();
+        let len_max = 4_096 - MESSAGE_COST;
+        for place in [Place::Ordered(3), Place::Unordered, Place::Latest(1)] {
+            let error = SendError::TooLarge { len: len_max + 1, len_max };
+            assert_eq!(push(&mut outbox, place, len_max + 1), Err(error));
+        }
+        push(&mut outbox, Place::Unordered, len_max).expect("it is all there is");
     }
 }

@@ -88,6 +88,12 @@ impl ReliableOut {
         (self.sent..self.messages.len()).find(|at| self.messages[*at].is_unsent())
     }
 
+    /// What each message takes here that was not begun to be sent.
+    pub(super) fn unsent_costs(&self) -> impl Iterator<Item = usize> {
+        let unsent = self.messages.iter().skip(self.sent).filter(|message| message.is_unsent());
+        unsent.map(|message| message.payload.len() + MESSAGE_COST)
+    }
+
     /// Since when the oldest message waits that was not begun to be sent.
     pub(super) fn waits_since(&self) -> Option<Time> {
         Some(self.messages.get(self.first_unsent()?)?.queued_at)
