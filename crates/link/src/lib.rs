@@ -12,6 +12,7 @@
 //! * [`slots`]: a table whose keys cannot be mistaken for one another.
 //! * [`wheel`]: a timing wheel, so that a quiet session or link costs nothing a tick.
 //! * [`identity`]: who logged in, and how a stranger's bytes are printed.
+//! * [`network`]: which addresses are one party's.
 //! * [`lane`]: how a message travels, and which kinds of message travel how.
 //! * [`reason`]: why something was refused, closed or lost.
 //! * [`transport`]: the seam itself.
@@ -20,6 +21,7 @@
 pub mod identity;
 pub mod lane;
 pub mod memory;
+pub mod network;
 pub mod reason;
 pub mod rng;
 pub mod slots;

@@ -7,9 +7,10 @@
 //! guessing at their name; and nobody is locked out, but only has to wait.
 
 use std::hash::{BuildHasher, Hash};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use moorline_link::network::prefix;
 use moorline_link::rng::{KeyedState, Rng};
 use moorline_link::{Identity, Refusal, RefusalCode, Time};
 
@@ -36,7 +37,7 @@ impl Guesses {
 
     /// What a login is told that has to wait before anyone looks at it.
     pub(crate) fn judge(&self, now: Time, from: IpAddr, name: &Identity) -> Option<Refusal> {
-        let (by_source, by_name) = (self.at(source(from)), self.at(name));
+        let (by_source, by_name) = (self.at(prefix(from)), self.at(name));
         if by_source <= now {
             return None;
         }
@@ -55,7 +56,7 @@ impl Guesses {
         if self.forgotten_at.is_empty() {
             self.forgotten_at = vec![Time::ZERO; SLOTS];
         }
-        for slot in [self.slot(source(from)), self.slot(name)] {
+        for slot in [self.slot(prefix(from)), self.slot(name)] {
             if let Some(at) = self.forgotten_at.get_mut(slot) {
                 *at = (*at).max(now) + INTERVAL;
             }
@@ -73,14 +74,6 @@ impl Guesses {
 
 /// As long as no more than this is to be forgotten, there is room for one more.
 const ROOM_MICROS: u64 = INTERVAL.as_micros() as u64 * (BURST as u64 - 1);
-
-/// Whoever has an IPv6 address has a network of them.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        ip => ip,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -128,12 +121,5 @@ mod tests {
         }
         assert_eq!(guesses.judge(now, from, &ann), None);
         assert!(guesses.forgotten_at.is_empty(), "no memory is taken for nothing");
-    }
-
-    #[test]
-    fn one_network_is_one_source_and_a_mapped_address_is_the_one_that_it_maps() {
-        assert_eq!(source(ip("2001:db8::1")), source(ip("2001:db8::ffff:2")));
-        assert_ne!(source(ip("2001:db8:0:1::1")), source(ip("2001:db8::1")));
-        assert_eq!(source(ip("::ffff:192.0.2.1")), source(ip("192.0.2.1")));
     }
 }

@@ -1,10 +1,11 @@
 //! How many links there are of each address, and how many of them wait for their client.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moorline_link::Time;
+use moorline_link::network::prefix;
 use moorline_link::rng::{KeyedState, Rng};
 
 use super::config::EndpointConfig;
@@ -115,17 +116,6 @@ impl Census {
             if of.links == 0 {
                 self.prefixes.remove(&prefix(ip));
             }
-        }
-    }
-}
-
-/// What counts as one address: of IPv6, whoever has one has all of its /64.
-fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }
