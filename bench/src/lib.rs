@@ -8,9 +8,11 @@
 //!
 //! * `--bin latency`: latency under loss beside the peers, on virtual time: see [`latency`].
 //!
-//! All but the last look at one thing, made here: a [`Crowd`] of sessions on one host.
+//! All but the last look at one thing, made here: a [`Crowd`] of sessions on one host, or the same
+//! on the native protocol, a [`NativeCrowd`].
 
 pub mod latency;
+mod native_crowd;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -19,6 +21,8 @@ use std::time::Duration;
 use moorline_link::memory::Memory;
 use moorline_link::{Identity, Port, Time};
 use moorline_session::{Host, HostConfig, HostEvent, Limits, LivenessPolicy, State};
+
+pub use native_crowd::{Arrival, INPUT, NativeCrowd, STATE, WORD};
 
 /// Frames of the memory transport. There is no client behind these sessions, only its words, so
 /// that a million of them are made in seconds.
