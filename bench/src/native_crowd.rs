@@ -1,5 +1,5 @@
-//! A crowd on the native protocol: a host with sessions that are logged in, and their clients, whose
-//! datagrams are real ones.
+//! A crowd on the native protocol: a host with sessions that are logged in, and their clients,
+//! whose datagrams are real ones.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
