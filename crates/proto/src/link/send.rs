@@ -96,6 +96,8 @@ struct Draft<'a> {
     out: &'a mut Vec<u8>,
     /// How long it may become, without its tag.
     len_max: usize,
+    /// The longest frame that any packet has room for.
+    frame_len_max: usize,
     bench: &'a mut Workbench,
     is_eliciting: bool,
     has_ack: bool,
@@ -293,6 +295,7 @@ impl Link {
         bench.ids.clear();
         let mut draft = Draft {
             len_max: usize::from(len_max) - TAG_LEN,
+            frame_len_max: usize::from(mtu).saturating_sub(TAG_LEN + header_len),
             out,
             bench,
             is_eliciting: false,
@@ -383,7 +386,8 @@ impl Link {
                 Scope::All => draft.room(),
                 Scope::Interactive => draft.room().min(PROMPT_LEN_MAX),
             };
-            let Some(lost) = self.sender.take_lost(room) else { return };
+            let frame_len_max = draft.frame_len_max;
+            let Some(lost) = self.sender.take_lost(room, frame_len_max) else { return };
             let tag = Tag::from_bits(lost.tag);
             if tag == Tag::DATA_LIMIT {
                 self.sender.forget(lost.id);
@@ -394,9 +398,15 @@ impl Link {
                 self.sender.forget(lost.id);
                 continue;
             }
-            if let Some(frame) = self.outbox.frame(tag) {
-                draft.push_message(&frame);
-                draft.bench.ids.push(lost.id);
+            match self.outbox.frame(tag) {
+                Some(frame) if frame.len() <= draft.room() => {
+                    draft.push_message(&frame);
+                    draft.bench.ids.push(lost.id);
+                }
+                _ => {
+                    self.sender.put_back(lost.id);
+                    return;
+                }
             }
         }
     }
@@ -476,7 +486,7 @@ impl Link {
         self.outbox.set_part_len(part_len(mtu, self.connection));
         // What is lost and too long now would wait for ever.
         let mut kept = Vec::new();
-        while let Some(lost) = self.sender.take_lost(usize::MAX) {
+        while let Some(lost) = self.sender.take_lost(usize::MAX, usize::MAX) {
             let tag = Tag::from_bits(lost.tag);
             if tag == Tag::DATA_LIMIT || self.outbox.on_lost(tag) {
                 kept.push(lost.id);

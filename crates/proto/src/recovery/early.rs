@@ -191,9 +191,10 @@ impl Early {
     }
 
     /// The oldest lost frame that fits into `room`, no longer listed as lost: send it, or
-    /// [`put_back`](Self::put_back).
-    pub fn take_lost(&mut self, room: usize) -> Option<Repeat> {
-        let fits = |len: u16| usize::from(len) <= room;
+    /// [`put_back`](Self::put_back). Or one that is longer than `len_max`, which nothing has room
+    /// for any more: it would hide those behind it for ever.
+    pub fn take_lost(&mut self, room: usize, len_max: usize) -> Option<Repeat> {
+        let fits = |len: u16| usize::from(len) <= room || usize::from(len) > len_max;
         let repeats = |slab: &Slab| {
             let mut ids = slab.ids(self.lost).take(SCAN_MAX);
             ids.find_map(|id| slab.repeat(id).filter(|repeat| fits(repeat.len)))

@@ -191,7 +191,7 @@ impl World {
         let mut len = HEADER_LEN + state_len;
         let room = |len: u16| usize::from(1_200 - len);
         let (mut ids, mut tags) = (Vec::new(), Vec::new());
-        while let Some(lost) = self.sender.take_lost(room(len)) {
+        while let Some(lost) = self.sender.take_lost(room(len), usize::MAX) {
             len += lost.len;
             ids.push(lost.id);
             tags.push(lost.tag);

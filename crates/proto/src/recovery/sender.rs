@@ -164,9 +164,10 @@ impl Sender {
         self.early.track(tag, len, urgency)
     }
 
-    /// The oldest lost frame that fits into `room`: send it, or [`put_back`](Self::put_back).
-    pub fn take_lost(&mut self, room: usize) -> Option<Repeat> {
-        self.early.take_lost(room)
+    /// The oldest lost frame that fits into `room`, or one that is longer than `len_max`, which
+    /// nothing has room for any more: send it, or [`put_back`](Self::put_back).
+    pub fn take_lost(&mut self, room: usize, len_max: usize) -> Option<Repeat> {
+        self.early.take_lost(room, len_max)
     }
 
     /// Lists a frame as lost again that was taken and not sent.
