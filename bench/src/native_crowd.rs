@@ -77,6 +77,20 @@ impl NativeCrowd {
     /// # Panics
     /// When one of them is not logged in afterwards.
     pub fn log_in(&mut self, now: Time, count: u32) {
+        for _ in 0..count {
+            let user = self.users.len() as u32;
+            let hello = self.dial(now, 1);
+            self.arrive(now, &hello);
+            self.exchange(now, user..user + 1);
+        }
+        assert_eq!(self.host.sessions().count(State::LoggedIn), self.users.len());
+    }
+
+    /// So many more clients ask in, with these datagrams.
+    ///
+    /// # Panics
+    /// Never; they can dial.
+    pub fn dial(&mut self, now: Time, count: u32) -> Vec<Arrival> {
         let first = self.users.len() as u32;
         for user in first..first + count {
             let mut entropy = [3; 32];
@@ -87,9 +101,8 @@ impl NativeCrowd {
                     .expect("it can work");
             let link = endpoint.dial(now, host_address(), None).expect("a client dials");
             self.users.push(User { endpoint, link, arrived: 0 });
-            self.exchange(now, user..user + 1);
         }
-        assert_eq!(self.host.sessions().count(State::LoggedIn), self.users.len());
+        self.arrivals(now, first..first + count)
     }
 
     /// A client's application sends a message.

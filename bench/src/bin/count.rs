@@ -15,9 +15,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use moorline_bench::{Crowd, address, identity};
+use moorline_bench::{Crowd, INPUT, NativeCrowd, STATE, WORD, address, identity};
 use moorline_link::{Identity, Time};
-use moorline_session::{LivenessPolicy, Session, SessionId};
+use moorline_session::{LivenessPolicy, Session, SessionId, State};
 
 /// Sessions that come due in one tick.
 const DUE: u32 = 100;
@@ -25,6 +25,14 @@ const DUE: u32 = 100;
 const TIMES: u32 = 1_000;
 /// Heartbeats for a mean; there are hardly more sessions than this in the smallest crowd.
 const BEATS: u32 = 500;
+
+/// Clients on the native protocol, for each thousand sessions of the other crowd up to ten.
+const NATIVE_USERS: u32 = 100;
+/// Clients whose handshakes are counted.
+const NEWCOMERS: u32 = 20;
+/// What a game sends each way, 30 times a second.
+const INPUT_LEN: usize = 64;
+const STATE_LEN: usize = 200;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -58,6 +66,84 @@ fn main() {
     assert_eq!(crowd.drain(now), 0, "moved on at {now}");
     let next = crowd.host.poll_timeout().expect("all sessions wait");
     assert!(next > now + 100 * MS, "{next} is soon after {now}: not all were moved on");
+
+    native(NATIVE_USERS * (sessions / TIMES).min(10));
+}
+
+/// What a host does for a datagram, encrypted and all.
+fn native(users: u32) {
+    let mut now = Time::from_millis(1_000);
+    let mut crowd = NativeCrowd::new();
+    crowd.log_in(now, users);
+    // Until queues have the length that they keep and paths are known.
+    for tick in 0..100 {
+        now = now + 33 * MS;
+        play(&mut crowd, now, users, tick);
+    }
+    now = now + 33 * MS;
+    for user in 0..users {
+        crowd.say(now, user, INPUT, &[1; INPUT_LEN]);
+    }
+    let arrivals = crowd.arrivals(now, 0..users);
+    let datagrams = arrivals.len() as u32;
+    counted("native_receive_input", datagrams, || {
+        assert_eq!(crowd.arrive(now, &arrivals), users);
+    });
+    crowd.host.handle_timeout(now);
+    let mut states = Vec::with_capacity(STATE_LEN * 2 * users as usize);
+    counted("native_send_state", users, || {
+        for user in 0..users {
+            crowd.tell(now, user, STATE, &[2; STATE_LEN]);
+        }
+        let sent = crowd.send(now, |_, datagram| states.extend_from_slice(datagram));
+        assert_eq!(sent, users, "a datagram each");
+    });
+    counted("native_tick_with_nothing_due", 1, || crowd.host.handle_timeout(now));
+
+    // What is on its way is acknowledged, then nobody says anything but that they are there.
+    now = now + 3_000 * MS;
+    crowd.exchange(now, 0..users);
+    now = now + 1_000 * MS;
+    crowd.exchange(now, 0..users);
+    now = now + 2_000 * MS;
+    for user in 0..users {
+        crowd.beat(now, user);
+    }
+    let arrivals = crowd.arrivals(now, 0..users);
+    counted("native_beat_answered", users, || {
+        crowd.host.handle_timeout(now);
+        assert_eq!(crowd.arrive(now, &arrivals), 0);
+        assert_eq!(crowd.send(now, |_, _| {}), users, "an answer each");
+    });
+
+    let hellos = crowd.dial(now, NEWCOMERS);
+    let mut answers = Vec::with_capacity(1 << 16);
+    counted("native_handshake_first_half", NEWCOMERS, || {
+        crowd.arrive(now, &hellos);
+        assert_eq!(crowd.send(now, |to, answer| answers.push((to, answer.to_vec()))), NEWCOMERS);
+    });
+    for (to, answer) in answers {
+        crowd.reach(now, to, &answer);
+    }
+    let logins = crowd.arrivals(now, users..users + NEWCOMERS);
+    counted("native_handshake_second_half", NEWCOMERS, || {
+        crowd.arrive(now, &logins);
+        crowd.send(now, |_, _| {});
+    });
+    assert_eq!(crowd.host.sessions().count(State::LoggedIn), (users + NEWCOMERS) as usize);
+}
+
+/// One tick of a game: input from everybody, a state to everybody, and a word now and then.
+fn play(crowd: &mut NativeCrowd, now: Time, users: u32, tick: u32) {
+    for user in 0..users {
+        crowd.say(now, user, INPUT, &[1; INPUT_LEN]);
+        if (user + tick).is_multiple_of(30) {
+            crowd.say(now, user, WORD, &[3; INPUT_LEN]);
+            crowd.tell(now, user, WORD, &[4; INPUT_LEN]);
+        }
+        crowd.tell(now, user, STATE, &[2; STATE_LEN]);
+    }
+    crowd.exchange(now, 0..users);
 }
 
 fn ticks(crowd: &mut Crowd, start: Time) {
