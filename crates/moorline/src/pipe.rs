@@ -5,13 +5,16 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use moorline_link::transport::Volume;
-use moorline_udp::{Recv, Sent, Sockets};
+use moorline_udp::{Departures, Recv, Sockets};
 
-/// Longer datagrams are none of ours; one more byte tells them from those that just fit.
+/// Longer datagrams are none of ours.
 const RECEIVE_LEN_MAX: usize = 2_048;
 
 /// Datagrams read from one socket before everything else has its turn.
 const RECEIVE_BUDGET: usize = 256;
+
+/// Datagrams that leave together at most, so that the first ones do not wait for the last ones.
+const DEPARTURES_MAX: usize = 64;
 
 /// How long to wait before a socket that was full is tried again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(1);
@@ -19,14 +22,10 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) sockets: Sockets,
-    receive: Vec<u8>,
     transmit: Vec<u8>,
-    /// A datagram that a full socket did not take.
-    stuck: Option<(usize, SocketAddr)>,
+    departures: Departures,
     pub(crate) received: Volume,
-    pub(crate) sent: Volume,
     pub(crate) receive_errors: u64,
-    pub(crate) send_errors: u64,
     pub(crate) other_errors: u64,
 }
 
@@ -34,13 +33,10 @@ impl Pipe {
     pub(crate) fn new(sockets: Sockets) -> Self {
         Self {
             sockets,
-            receive: vec![0; RECEIVE_LEN_MAX],
             transmit: Vec::with_capacity(RECEIVE_LEN_MAX),
-            stuck: None,
+            departures: Departures::new(),
             received: Volume::default(),
-            sent: Volume::default(),
             receive_errors: 0,
-            send_errors: 0,
             other_errors: 0,
         }
     }
@@ -49,18 +45,24 @@ impl Pipe {
     pub(crate) fn receive(
         &mut self,
         socket: usize,
-        mut each: impl FnMut(SocketAddr, &[u8]) -> ControlFlow<()>,
+        mut each: impl FnMut(SocketAddr, &mut [u8]) -> ControlFlow<()>,
     ) {
         for _ in 0..RECEIVE_BUDGET {
-            match self.sockets.recv(socket, &mut self.receive) {
-                Recv::Datagram { len, from } => {
-                    self.received.add(len);
-                    if each(from, &self.receive[..len]).is_break() {
+            match self.sockets.recv(socket) {
+                Recv::Datagram { datagram, .. } if datagram.len() > RECEIVE_LEN_MAX => {
+                    self.receive_errors += 1;
+                }
+                Recv::Datagram { from, datagram, .. } => {
+                    self.received.add(datagram.len());
+                    if each(from, datagram).is_break() {
                         return;
                     }
                 }
                 Recv::Empty => return,
-                Recv::Truncated { .. } | Recv::Trouble(_) => self.receive_errors += 1,
+                Recv::Trouble(_) => {
+                    self.receive_errors += 1;
+                    return;
+                }
             }
         }
     }
@@ -71,15 +73,15 @@ impl Pipe {
         mut next: impl FnMut(&mut Vec<u8>) -> Option<(usize, SocketAddr)>,
     ) {
         loop {
-            let waiting = self.stuck.take();
-            let Some((socket, to)) = waiting.or_else(|| next(&mut self.transmit)) else { return };
-            match self.sockets.send(socket, to, &self.transmit) {
-                Sent::Yes => self.sent.add(self.transmit.len()),
-                Sent::Lost => self.send_errors += 1,
-                Sent::Full => {
-                    self.stuck = Some((socket, to));
+            while self.departures.len() < DEPARTURES_MAX {
+                let Some((socket, to)) = next(&mut self.transmit) else {
+                    self.sockets.flush(&mut self.departures);
                     return;
-                }
+                };
+                self.departures.push(socket, to, &self.transmit);
+            }
+            if !self.sockets.flush(&mut self.departures) {
+                return;
             }
         }
     }
@@ -94,6 +96,15 @@ impl Pipe {
     }
 
     pub(crate) const fn is_stuck(&self) -> bool {
-        self.stuck.is_some()
+        !self.departures.is_empty()
+    }
+
+    pub(crate) fn sent(&self) -> Volume {
+        let counters = self.sockets.counters();
+        Volume { count: counters.sent, bytes: counters.sent_bytes }
+    }
+
+    pub(crate) fn send_errors(&self) -> u64 {
+        self.sockets.counters().send_errors.total()
     }
 }

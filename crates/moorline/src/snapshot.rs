@@ -132,16 +132,19 @@ fn transport_names(transports: &[impl Transport]) -> String {
 }
 
 fn add_traffic(run: &mut RunSnapshot, pipe: &Pipe) {
-    run.datagrams_sent = pipe.sent;
+    run.datagrams_sent = pipe.sent();
     run.datagrams_received = pipe.received;
-    run.send_errors = pipe.send_errors;
+    run.send_errors = pipe.send_errors();
     run.receive_errors = pipe.receive_errors;
     run.other_errors = pipe.other_errors;
-    run.errors_by_stage =
-        [("receive", pipe.receive_errors), ("send", pipe.send_errors), ("wait", pipe.other_errors)]
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect();
+    run.errors_by_stage = [
+        ("receive", pipe.receive_errors),
+        ("send", pipe.send_errors()),
+        ("wait", pipe.other_errors),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .collect();
 }
 
 fn session_snapshot(

@@ -12,7 +12,8 @@ use socket2::Socket;
 pub struct BufferSizes {
     /// Room for datagrams that arrived and were not received yet, in bytes; `None` leaves it to the
     /// system (208 KiB on most Linux machines). Too small, and a burst of a few hundred clients in
-    /// one tick is dropped before the program sees it.
+    /// one tick is dropped before the program sees it. Whoever asks for more also receives more
+    /// with one call of the system, into memory of its own: a tenth of this or so is in use.
     pub receive_bytes: Option<usize>,
     /// Room for datagrams that were sent and have not left yet, in bytes; `None` leaves it to the
     /// system. Too small, and [`Sent::Full`](crate::Sent::Full) comes early in a busy tick.
@@ -25,6 +26,11 @@ impl BufferSizes {
 
     /// Whatever the system has, which is enough for a socket with one peer.
     pub const SYSTEM: Self = Self { receive_bytes: None, send_bytes: None };
+
+    /// How many pieces of 64 KiB one call may receive.
+    pub(crate) fn pieces_max(self) -> usize {
+        self.receive_bytes.map_or(1, |bytes| bytes >> 16)
+    }
 }
 
 /// One queue of one socket: what was asked and what is there.

@@ -8,12 +8,10 @@ use crate::os;
 /// only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams received, the empty ones among them; the truncated ones are not.
+    /// Datagrams received, the empty ones among them.
     pub received: u64,
     /// Their bytes.
     pub received_bytes: u64,
-    /// Datagrams that did not fit the buffer they were received into, and are lost.
-    pub truncated: u64,
     /// Errors on receiving, most of them what the network said of earlier datagrams.
     pub receive_errors: ErrorCounts,
     /// Datagrams that the system took for sending.

@@ -6,7 +6,7 @@
 //!
 //! 1. [`recv`](Sockets::recv) on every socket, until it says that it is [`Empty`](Recv::Empty).
 //! 2. Act on what came in.
-//! 3. [`send`](Sockets::send) what is to go out.
+//! 3. [`send`](Sockets::send) what is to go out; or [`flush`](Sockets::flush) it, if it is much.
 //! 4. [`wait`](Sockets::wait) until the next deadline, and begin again.
 //!
 //! ```
@@ -18,12 +18,11 @@
 //! let mut client = Sockets::bind(&["127.0.0.1:0".parse()?], BufferSizes::SYSTEM)?;
 //! client.send(0, host.local_addr(0), b"ahoy");
 //!
-//! let mut buffer = [0; 1500];
 //! let mut heard = Vec::new();
 //! while heard.is_empty() {
 //!     host.wait(Some(Duration::from_millis(100)))?;
-//!     while let Recv::Datagram { len, .. } = host.recv(0, &mut buffer) {
-//!         heard.extend_from_slice(&buffer[..len]);
+//!     while let Recv::Datagram { datagram, .. } = host.recv(0) {
+//!         heard.extend_from_slice(datagram);
 //!     }
 //! }
 //! assert_eq!(heard, b"ahoy");
@@ -43,11 +42,15 @@
 //! * `bind`: opening sockets, all or none, and what to do when one cannot be had.
 //! * `counters`: what happened, for the operator.
 //! * `wait`: sleeping until something arrives.
+//! * `arrivals`: many datagrams in with one call.
+//! * `departures`: many datagrams out with one call.
 //! * `sockets`: [`Sockets`], which is all of it together.
 
+mod arrivals;
 mod bind;
 mod buffers;
 mod counters;
+mod departures;
 mod open_files;
 mod os;
 mod sockets;
@@ -56,6 +59,7 @@ mod wait;
 pub use bind::BindError;
 pub use buffers::{BufferReport, BufferSizes, Granted};
 pub use counters::{Counters, ErrorCounts};
+pub use departures::Departures;
 pub use open_files::raise_open_files_limit;
 pub use sockets::{Recv, Sent, Sockets};
 pub use wait::{Waker, Woken};

@@ -1,43 +1,9 @@
-//! What each system answers in its own way: receiving with word of truncation, and the errors that
-//! the standard library has no stable name for.
+//! What each system answers in its own way: fragments, and the errors that the standard library has
+//! no stable name for.
 
 use std::io;
-use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
-
-/// A datagram, as the system handed it over.
-pub(crate) enum Arrived {
-    /// It fit.
-    Whole { len: usize, from: SocketAddr },
-    /// It did not, and its end is lost. Some systems do not say where such a one came from.
-    Cut { from: Option<SocketAddr> },
-}
-
-#[cfg(unix)]
-pub(crate) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
-    use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
-
-    // The standard library cuts a datagram that is too long without a word; `recvmsg` tells.
-    let mut control = RecvAncillaryBuffer::default();
-    let message =
-        recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())?;
-    let from = message.address.and_then(|address| SocketAddr::try_from(address).ok());
-    if message.flags.contains(ReturnFlags::TRUNC) {
-        return Ok(Arrived::Cut { from });
-    }
-    let from = from.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Arrived::Whole { len: message.bytes, from })
-}
-
-#[cfg(not(unix))]
-pub(crate) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
-    match socket.recv_from(buffer) {
-        Ok((len, from)) => Ok(Arrived::Whole { len, from }),
-        Err(error) if is_too_large(&error) => Ok(Arrived::Cut { from: None }),
-        Err(error) => Err(error),
-    }
-}
 
 /// Datagrams leave whole or not at all, and what routers said of the path's length is not believed:
 /// whoever sends finds it out by asking the peer.
@@ -53,6 +19,22 @@ pub(crate) fn forbid_fragments(socket: &UdpSocket) -> io::Result<()> {
         set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?;
     }
     Ok(())
+}
+
+/// What is longer than the path carries is cut, as usual over IPv4; over IPv6 it is lost.
+#[cfg(target_os = "linux")]
+pub(crate) fn allow_fragments(socket: &UdpSocket) -> io::Result<()> {
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+
+    if socket.local_addr()?.is_ipv4() {
+        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn allow_fragments(_: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]

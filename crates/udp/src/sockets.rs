@@ -4,10 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quinn_udp::UdpSocketState;
+
+use crate::arrivals::{Arrival, Arrivals};
 use crate::bind::{self, BindError, Bound};
 use crate::buffers::{BufferReport, BufferSizes};
 use crate::counters::Counters;
-use crate::os::{self, Arrived};
+use crate::departures::{Call, Departures, send_run};
+use crate::os;
 use crate::wait::{Poller, Waker, Woken};
 
 /// How often one call tries again. What the network said of earlier datagrams is used up by being
@@ -19,20 +23,16 @@ const ATTEMPTS_MAX: usize = 16;
 const FAILING_SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// What [`Sockets::recv`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recv {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Recv<'a> {
     /// A datagram, which may be empty.
     Datagram {
-        /// How many bytes of the buffer it takes.
-        len: usize,
         /// Where it says that it comes from; a hint, not a proof.
         from: SocketAddr,
-    },
-    /// A datagram longer than the buffer, which is lost. It cost a call like any other, so it
-    /// counts against whatever bounds the caller's loop.
-    Truncated {
-        /// Where it says that it comes from; not every system tells.
-        from: Option<SocketAddr>,
+        /// Its bytes, for the receiver to change.
+        datagram: &'a mut [u8],
+        /// Whether a router marked it, as its queue is growing (RFC 3168).
+        is_marked: bool,
     },
     /// Nothing is there.
     Empty,
@@ -67,7 +67,22 @@ pub struct Sockets {
 #[derive(Debug)]
 struct Socket {
     bound: Bound,
+    /// What the system can do with many datagrams at once.
+    offload: UdpSocketState,
+    arrivals: Arrivals,
     inbox: Inbox,
+}
+
+impl Socket {
+    fn open(address: SocketAddr, buffers: BufferSizes) -> Result<Self, BindError> {
+        let bound = bind::open(address, buffers)?;
+        let offload = UdpSocketState::new((&bound.io).into())
+            .map_err(|error| BindError { address, error })?;
+        // That forbade fragments, which is not for everyone.
+        os::allow_fragments(&bound.io).ok();
+        let arrivals = Arrivals::new(buffers.pieces_max());
+        Ok(Self { bound, offload, arrivals, inbox: Inbox::Read })
+    }
 }
 
 /// What is known of a socket's queue. The system tells of a datagram only when it arrives, so a
@@ -76,10 +91,65 @@ struct Socket {
 enum Inbox {
     /// All that was told of has been received.
     Read,
+    /// As before, but the last of it was not taken yet.
+    Drained,
     /// Something may be left.
     Unread,
     /// Something may be left, but receiving fails.
     Failing,
+}
+
+impl Socket {
+    /// Whether something may be there to be taken.
+    fn is_unread(&self) -> bool {
+        self.inbox == Inbox::Unread || !self.arrivals.is_empty()
+    }
+
+    /// Asks the system for what arrived, as all before was taken; what to say if there is nothing.
+    fn refill(&mut self, counters: &mut Counters) -> Option<Recv<'static>> {
+        if self.inbox == Inbox::Drained {
+            self.inbox = Inbox::Read;
+            return Some(Recv::Empty);
+        }
+        let mut failure = io::ErrorKind::Interrupted;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.arrivals.fill(&self.bound.io, &self.offload) {
+                Ok(may_have_more) => {
+                    self.inbox = if may_have_more { Inbox::Unread } else { Inbox::Drained };
+                    return None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.inbox = Inbox::Read;
+                    return Some(Recv::Empty);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    counters.receive_errors.count(&error);
+                    failure = error.kind();
+                }
+            }
+        }
+        self.inbox = Inbox::Failing;
+        Some(Recv::Trouble(failure))
+    }
+
+    /// Sends the next datagrams with one call: how many it was about, and how many are gone.
+    fn send_next(&self, departures: &Departures) -> (usize, io::Result<usize>) {
+        let io = &self.bound.io;
+        match departures.next(self.offload.max_gso_segments()) {
+            None => (0, Ok(0)),
+            Some((_, Call::One(datagram, to))) => (1, io.send_to(datagram, to).map(|_| 1)),
+            Some((len, Call::Many(many))) => (len, many.send(io)),
+            Some((len, Call::Run { bytes, len: each, to })) => {
+                match send_run((io, &self.offload), (bytes, each), to) {
+                    Ok(()) => (len, Ok(len)),
+                    Err(error) if os::is_full(&error) => (len, Err(error)),
+                    // One of them may be too long, or the system cannot cut after all.
+                    Err(_) => (1, io.send_to(&bytes[..each], to).map(|_| 1)),
+                }
+            }
+        }
+    }
 }
 
 impl Sockets {
@@ -89,10 +159,7 @@ impl Sockets {
     /// # Errors
     /// When one of them cannot be had. Those before it are closed again.
     pub fn bind(addresses: &[SocketAddr], buffers: BufferSizes) -> Result<Self, BindError> {
-        let open = |&address| {
-            let bound = bind::open(address, buffers)?;
-            Ok(Socket { bound, inbox: Inbox::Read })
-        };
+        let open = |&address| Socket::open(address, buffers);
         let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { poller: None, sockets, counters: Counters::default() })
     }
@@ -126,12 +193,13 @@ impl Sockets {
     /// # Errors
     /// When it cannot be had. The others are still there.
     pub fn open(&mut self, address: SocketAddr, buffers: BufferSizes) -> Result<usize, BindError> {
-        let mut bound = bind::open(address, buffers)?;
+        let mut socket = Socket::open(address, buffers)?;
         let index = self.sockets.len();
         if let Some(poller) = &self.poller {
-            poller.watch(index, &mut bound.io).map_err(|error| BindError { address, error })?;
+            let io = &mut socket.bound.io;
+            poller.watch(index, io).map_err(|error| BindError { address, error })?;
         }
-        self.sockets.push(Socket { bound, inbox: Inbox::Read });
+        self.sockets.push(socket);
         Ok(index)
     }
 
@@ -168,7 +236,8 @@ impl Sockets {
     /// were left before they were [`Empty`](Recv::Empty). Whoever has many asks only these.
     pub fn unread(&self) -> impl Iterator<Item = usize> {
         let sockets = self.sockets.iter().enumerate();
-        sockets.filter(|(_, socket)| socket.inbox != Inbox::Read).map(|(index, _)| index)
+        let has_any = |socket: &Socket| socket.is_unread() || socket.inbox == Inbox::Failing;
+        sockets.filter(move |(_, socket)| has_any(socket)).map(|(index, _)| index)
     }
 
     /// How many sockets there are.
@@ -186,41 +255,26 @@ impl Sockets {
         self.sockets[index].bound.buffers.local
     }
 
-    /// Takes the next datagram that arrived, without waiting. A buffer of 65,535 bytes holds every
-    /// datagram; one that is sized for a protocol turns larger ones into
-    /// [`Truncated`](Recv::Truncated).
+    /// Takes the next datagram that arrived, without waiting. The system is asked for many at once,
+    /// so that few calls are one.
     ///
     /// # Panics
     /// When there is no such socket.
-    pub fn recv(&mut self, index: usize, buffer: &mut [u8]) -> Recv {
+    pub fn recv(&mut self, index: usize) -> Recv<'_> {
         let socket = &mut self.sockets[index];
-        let mut failure = io::ErrorKind::Interrupted;
-        for _ in 0..ATTEMPTS_MAX {
-            match os::receive(&socket.bound.io, buffer) {
-                Ok(Arrived::Whole { len, from }) => {
-                    socket.inbox = Inbox::Unread;
-                    self.counters.received += 1;
-                    self.counters.received_bytes += len as u64;
-                    return Recv::Datagram { len, from };
-                }
-                Ok(Arrived::Cut { from }) => {
-                    socket.inbox = Inbox::Unread;
-                    self.counters.truncated += 1;
-                    return Recv::Truncated { from };
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    socket.inbox = Inbox::Read;
-                    return Recv::Empty;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.counters.receive_errors.count(&error);
-                    failure = error.kind();
-                }
-            }
+        if socket.arrivals.is_empty()
+            && let Some(nothing) = socket.refill(&mut self.counters)
+        {
+            return nothing;
         }
-        socket.inbox = Inbox::Failing;
-        Recv::Trouble(failure)
+        match socket.arrivals.next() {
+            Some(Arrival { from, is_marked, datagram }) => {
+                self.counters.received += 1;
+                self.counters.received_bytes += datagram.len() as u64;
+                Recv::Datagram { from, datagram, is_marked }
+            }
+            None => Recv::Empty,
+        }
     }
 
     /// Sends a datagram, without waiting.
@@ -248,6 +302,43 @@ impl Sockets {
         Sent::Full
     }
 
+    /// Sends what waits to leave, without waiting: datagrams to one peer as one piece where the
+    /// system cuts it, those to many with one call. Whether all are gone; those that are not stay,
+    /// to be tried again a millisecond later or so, as with [`Sent::Full`].
+    ///
+    /// # Panics
+    /// When a datagram was to leave by a socket that does not exist.
+    pub fn flush(&mut self, departures: &mut Departures) -> bool {
+        let mut attempts = 0;
+        // Every turn but a few interrupted ones takes datagrams away.
+        while let Some(index) = departures.socket() {
+            let (len, sent) = self.sockets[index].send_next(departures);
+            let sent = match sent {
+                Ok(sent) => sent.clamp(1, len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    attempts += 1;
+                    if attempts > ATTEMPTS_MAX {
+                        return false;
+                    }
+                    continue;
+                }
+                Err(error) if os::is_full(&error) => {
+                    self.counters.send_would_block += 1;
+                    return false;
+                }
+                Err(error) => {
+                    self.counters.send_errors.count(&error);
+                    departures.go(1);
+                    continue;
+                }
+            };
+            self.counters.sent += sent as u64;
+            self.counters.sent_bytes += departures.bytes_of(sent) as u64;
+            departures.go(sent);
+        }
+        true
+    }
+
     /// Sleeps until a socket has something to receive, a [`Waker`] calls, or `timeout` is over; for
     /// as long as it takes, if there is none. Returns at once while a socket was left before it was
     /// [`Empty`](Recv::Empty), and may return early: on a signal, and once an hour. A timeout is
@@ -256,8 +347,8 @@ impl Sockets {
     /// # Errors
     /// When the system cannot wait, which is so when no more files may be opened at the first wait.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Woken> {
-        let has = |state| self.sockets.iter().any(|socket| socket.inbox == state);
-        let (unread, failing) = (has(Inbox::Unread), has(Inbox::Failing));
+        let unread = self.sockets.iter().any(Socket::is_unread);
+        let failing = self.sockets.iter().any(|socket| socket.inbox == Inbox::Failing);
         let timeout = if unread {
             // The sleep takes what the system has to tell all the same, so that a busy socket hides
             // neither the others nor the waker.
@@ -324,6 +415,12 @@ mod tests {
         (sockets, peer)
     }
 
+    /// Whether it is a datagram from there, with so many bytes.
+    fn is_from(found: Recv<'_>, expected: SocketAddr, len: usize) -> bool {
+        matches!(found, Recv::Datagram { from, datagram, .. }
+            if from == expected && datagram.len() == len)
+    }
+
     #[test]
     fn a_rebound_socket_has_a_new_port_and_is_waited_for_and_the_waker_stays_good() {
         let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
@@ -337,8 +434,8 @@ mod tests {
         peer.send_to(b"here", sockets.local_addr(0)).unwrap();
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
         let from = peer.local_addr().unwrap();
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 4, from });
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+        assert!(is_from(sockets.recv(0), from, 4));
+        assert_eq!(sockets.recv(0), Recv::Empty);
 
         waker.wake().unwrap();
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().called);
@@ -361,14 +458,14 @@ mod tests {
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
         assert_eq!(sockets.unread().collect::<Vec<_>>(), [1]);
         let from = sockets.local_addr(0);
-        assert_eq!(sockets.recv(1, &mut [0; 16]), Recv::Datagram { len: 15, from });
-        assert_eq!(sockets.recv(1, &mut [0; 16]), Recv::Empty);
+        assert!(is_from(sockets.recv(1), from, 15));
+        assert_eq!(sockets.recv(1), Recv::Empty);
         assert_eq!(sockets.unread().count(), 0);
 
         sockets.send(0, last, b"before it moves");
         sockets.close(0).unwrap();
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 15, from });
+        assert!(is_from(sockets.recv(0), from, 15));
         sockets.close(0).unwrap();
         assert_eq!(sockets.socket_count(), 0);
     }
@@ -378,13 +475,13 @@ mod tests {
         let (mut sockets, peer) = with_a_dead_peer();
         assert_eq!(sockets.send(0, peer, b"anyone?"), Sent::Yes);
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().readable);
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+        assert_eq!(sockets.recv(0), Recv::Empty);
         assert_eq!(sockets.counters().receive_errors.refused, 1);
 
         let back = UdpSocket::bind(peer).unwrap();
         back.send_to(b"here", sockets.local_addr(0)).unwrap();
         sockets.wait(Some(Duration::from_secs(5))).unwrap();
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { len: 4, from: peer });
+        assert!(is_from(sockets.recv(0), peer, 4));
     }
 
     #[test]
@@ -406,7 +503,7 @@ mod tests {
         let before = std::time::Instant::now();
         assert!(sockets.wait(None).unwrap().readable);
         assert!(before.elapsed() >= FAILING_SLEEP_MAX);
-        assert_eq!(sockets.recv(0, &mut [0; 16]), Recv::Empty);
+        assert_eq!(sockets.recv(0), Recv::Empty);
         assert_eq!(sockets.wait(Some(Duration::ZERO)).unwrap(), Woken::default());
     }
 
@@ -416,7 +513,7 @@ mod tests {
         let mut sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
         sockets.send(0, sockets.local_addr(0), b"to myself");
         sockets.sockets[0].inbox = Inbox::Failing;
-        assert!(matches!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { .. }));
+        assert!(matches!(sockets.recv(0), Recv::Datagram { .. }));
         assert_eq!(sockets.sockets[0].inbox, Inbox::Unread);
     }
 
@@ -426,7 +523,7 @@ mod tests {
         let mut sockets = Sockets::bind(&[address], BufferSizes::SYSTEM).unwrap();
         let to = sockets.local_addr(0);
         assert_eq!(sockets.send(0, to, b"to myself"), Sent::Yes);
-        assert!(matches!(sockets.recv(0, &mut [0; 16]), Recv::Datagram { .. }));
+        assert!(matches!(sockets.recv(0), Recv::Datagram { .. }));
         assert!(sockets.poller.is_none());
     }
 }

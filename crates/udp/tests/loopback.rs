@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use moorline_udp::{BufferSizes, Recv, Sent, Sockets, Woken};
+use moorline_udp::{BufferSizes, Departures, Recv, Sent, Sockets, Woken};
 
 /// Far longer than loopback takes on a busy machine; a test that waits this long has failed.
 const LONG: Duration = Duration::from_secs(5);
@@ -16,16 +16,17 @@ fn one() -> Sockets {
     Sockets::bind(&[any_port()], BufferSizes::SYSTEM).expect("loopback has a free port")
 }
 
-/// Waits until something is there and receives it.
-fn next(sockets: &mut Sockets, index: usize, buffer: &mut [u8]) -> Recv {
+/// Waits until a datagram is there and receives it: from where it came, and its bytes.
+fn next(sockets: &mut Sockets, index: usize) -> Option<(SocketAddr, Vec<u8>)> {
     // A wait may end early, but not often.
     for _ in 0..10 {
-        match sockets.recv(index, buffer) {
+        match sockets.recv(index) {
+            Recv::Datagram { from, datagram, .. } => return Some((from, datagram.to_vec())),
             Recv::Empty => sockets.wait(Some(LONG)).expect("sockets can be waited for"),
-            found => return found,
+            Recv::Trouble(kind) => panic!("{kind}"),
         };
     }
-    Recv::Empty
+    None
 }
 
 #[test]
@@ -33,15 +34,13 @@ fn a_datagram_arrives_with_its_bytes_and_its_sender_and_is_answered() {
     let (mut host, mut client) = (one(), one());
     assert_eq!(client.send(0, host.local_addr(0), b"ahoy"), Sent::Yes);
 
-    let mut buffer = [0; 64];
     let from = client.local_addr(0);
-    assert_eq!(next(&mut host, 0, &mut buffer), Recv::Datagram { len: 4, from });
-    assert_eq!(&buffer[..4], b"ahoy");
-    assert_eq!(host.recv(0, &mut buffer), Recv::Empty);
+    assert_eq!(next(&mut host, 0), Some((from, b"ahoy".to_vec())));
+    assert_eq!(host.recv(0), Recv::Empty);
 
     assert_eq!(host.send(0, from, b"ahoy yourself"), Sent::Yes);
     let from = host.local_addr(0);
-    assert_eq!(next(&mut client, 0, &mut buffer), Recv::Datagram { len: 13, from });
+    assert_eq!(next(&mut client, 0), Some((from, b"ahoy yourself".to_vec())));
 
     let counters = host.counters();
     assert_eq!((counters.received, counters.received_bytes), (1, 4));
@@ -55,8 +54,8 @@ fn each_socket_of_several_receives_its_own() {
     let (first, second) = (host.local_addr(0), host.local_addr(1));
     assert_ne!(first, second);
     client.send(0, second, b"to the second");
-    assert!(matches!(next(&mut host, 1, &mut [0; 64]), Recv::Datagram { len: 13, .. }));
-    assert_eq!(host.recv(0, &mut [0; 64]), Recv::Empty);
+    assert!(next(&mut host, 1).is_some_and(|(_, datagram)| datagram == b"to the second"));
+    assert_eq!(host.recv(0), Recv::Empty);
     assert_eq!(host.socket_count(), 2);
 }
 
@@ -65,22 +64,69 @@ fn an_empty_datagram_is_a_datagram_of_length_zero() {
     let (mut host, mut client) = (one(), one());
     assert_eq!(client.send(0, host.local_addr(0), b""), Sent::Yes);
     let from = client.local_addr(0);
-    assert_eq!(next(&mut host, 0, &mut [0; 64]), Recv::Datagram { len: 0, from });
+    assert_eq!(next(&mut host, 0), Some((from, Vec::new())));
     assert_eq!(host.counters().received, 1);
 }
 
 #[test]
-fn a_datagram_longer_than_the_buffer_is_told_and_counted_and_the_next_is_whole() {
+fn the_longest_datagram_arrives_whole() {
     let (mut host, mut client) = (one(), one());
-    let mut buffer = [0; 8];
-    client.send(0, host.local_addr(0), b"nine byte");
-    client.send(0, host.local_addr(0), b"eight by");
-    let from = client.local_addr(0);
-    let told = next(&mut host, 0, &mut buffer);
-    assert!(matches!(told, Recv::Truncated { from: told } if told.is_none_or(|told| told == from)));
-    assert_eq!(next(&mut host, 0, &mut buffer), Recv::Datagram { len: 8, from });
-    assert_eq!(host.counters().truncated, 1);
-    assert_eq!(host.counters().received, 1);
+    let longest = vec![7; 65_507];
+    assert_eq!(client.send(0, host.local_addr(0), &longest), Sent::Yes);
+    assert_eq!(next(&mut host, 0), Some((client.local_addr(0), longest)));
+    assert_eq!(client.send(0, host.local_addr(0), &[7; 65_508]), Sent::Lost);
+    assert_eq!(client.counters().send_errors.too_large, 1);
+}
+
+/// What leaves together arrives as it was, in order for each peer: long and short ones to one peer,
+/// to several in turns, empty ones, by two sockets.
+#[test]
+fn what_leaves_together_arrives_datagram_by_datagram() {
+    let mut sender = Sockets::bind(&[any_port(), any_port()], BufferSizes::HOST).expect("ports");
+    let mut peers = [one(), one(), one()];
+    let mut expected = [vec![], vec![], vec![]];
+    let mut departures = Departures::new();
+    let lens = [1_200, 1_200, 1_200, 700, 1_200, 0, 0, 50, 50, 51, 1_452, 1_452, 1_452, 1_452, 3];
+    let turns = (0..300_usize).map(|turn| if turn < 100 { 0 } else { turn % peers.len() });
+    let turns: Vec<usize> = turns.collect();
+    for (turn, peer) in turns.into_iter().enumerate() {
+        let datagram = vec![turn as u8; lens[turn % lens.len()]];
+        let socket = usize::from(turn >= 150);
+        departures.push(socket, peers[peer].local_addr(0), &datagram);
+        expected[peer].push((sender.local_addr(socket), datagram));
+        // The system's queues of loopback are short.
+        if turn % 25 == 24 {
+            assert_eq!(departures.len(), 25);
+            assert!(sender.flush(&mut departures), "there is room");
+            assert!(departures.is_empty());
+            for (peer, expected) in peers.iter_mut().zip(&mut expected) {
+                for datagram in expected.drain(..) {
+                    assert_eq!(next(peer, 0), Some(datagram));
+                }
+                assert_eq!(peer.recv(0), Recv::Empty);
+            }
+        }
+    }
+    assert_eq!(sender.counters().sent, 300);
+    assert_eq!(sender.counters().send_errors.total(), 0);
+}
+
+#[test]
+fn one_that_cannot_leave_does_not_hold_up_the_others() {
+    let (mut sender, mut peer) = (one(), one());
+    let (to, nowhere) = (peer.local_addr(0), "[::1]:9".parse().unwrap());
+    let mut departures = Departures::new();
+    departures.push(0, nowhere, b"lost");
+    departures.push(0, to, b"first");
+    departures.push(0, nowhere, b"lost");
+    departures.push(0, to, &[0; 65_508]);
+    departures.push(0, to, b"second");
+    departures.push(0, to, b"second");
+    assert!(sender.flush(&mut departures));
+    let arrived: Vec<_> = std::iter::from_fn(|| next(&mut peer, 0)).take(3).collect();
+    let arrived: Vec<_> = arrived.into_iter().map(|(_, datagram)| datagram).collect();
+    assert_eq!(arrived, [&b"first"[..], b"second", b"second"]);
+    assert_eq!((sender.counters().sent, sender.counters().send_errors.total()), (3, 3));
 }
 
 #[test]
@@ -90,10 +136,10 @@ fn sending_to_a_closed_port_never_fails_the_socket() {
     let closed = SocketAddr::from(([127, 0, 0, 1], 9));
     for _ in 0..100 {
         client.send(0, closed, b"anyone?");
-        assert_eq!(client.recv(0, &mut [0; 64]), Recv::Empty);
+        assert_eq!(client.recv(0), Recv::Empty);
     }
     host.send(0, client.local_addr(0), b"I am");
-    assert!(matches!(next(&mut client, 0, &mut [0; 64]), Recv::Datagram { len: 4, .. }));
+    assert!(next(&mut client, 0).is_some_and(|(_, datagram)| datagram == b"I am"));
 }
 
 #[test]

@@ -26,9 +26,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Datagrams that one socket may bring in one turn, so that no sender holds up what is due.
 const RECEIVED_MAX: usize = 256;
 
-/// No datagram is longer.
-const DATAGRAM_LEN_MAX: usize = 65_535;
-
 /// The socket that clients send to; those after it are the clients' own, in the order of `clients`.
 const LISTENER: usize = 0;
 
@@ -288,7 +285,7 @@ impl Engine {
             by_address: HashMap::new(),
             started: Instant::now(),
             look_at: Time::ZERO,
-            buffer: vec![0; DATAGRAM_LEN_MAX],
+            buffer: Vec::new(),
         }
     }
 
@@ -315,12 +312,13 @@ impl Engine {
         let unread: Vec<usize> = self.sockets.unread().collect();
         for socket in unread {
             for _ in 0..RECEIVED_MAX {
-                let Recv::Datagram { len, from } = self.sockets.recv(socket, &mut self.buffer)
-                else {
-                    // Nothing can be longer than the buffer, and trouble is tried again later.
+                let now = self.now();
+                let Recv::Datagram { from, datagram, .. } = self.sockets.recv(socket) else {
+                    // Trouble is tried again later.
                     break;
                 };
-                let now = self.now();
+                self.buffer.clear();
+                self.buffer.extend_from_slice(datagram);
                 if socket == LISTENER {
                     match self.client(now, from) {
                         Some(client) => client.used_at = now,
@@ -330,14 +328,14 @@ impl Engine {
                         }
                     }
                     if !path.swallows(from) {
-                        path.directions[UP].send(now, from, &self.buffer[..len]);
+                        path.directions[UP].send(now, from, &self.buffer);
                     }
                 } else if from == self.route.to {
                     let client = &mut self.clients[socket - 1];
                     client.used_at = now;
                     let to = client.address;
                     if !path.swallows(to) {
-                        path.directions[DOWN].send(now, to, &self.buffer[..len]);
+                        path.directions[DOWN].send(now, to, &self.buffer);
                     }
                 } else {
                     path.strangers += 1;

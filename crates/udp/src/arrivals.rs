@@ -1,0 +1,76 @@
+//! What arrived on one socket: many datagrams with one call of the system.
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+
+use mio::net::UdpSocket;
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
+
+/// The longest datagram, and the most that the system joins into one piece.
+const PIECE_LEN_MAX: usize = 65_535;
+
+/// Room for what one call receives, and what of it was not taken yet.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    /// How many pieces one call may give.
+    pieces_max: usize,
+    /// Made by the first call: a socket that only sends costs nothing.
+    bytes: Vec<u8>,
+    pieces: Vec<RecvMeta>,
+    /// The piece that is being taken, and where in it the next datagram begins.
+    at: (usize, usize),
+}
+
+/// A datagram that arrived.
+#[derive(Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) from: SocketAddr,
+    pub(crate) is_marked: bool,
+    pub(crate) datagram: &'a mut [u8],
+}
+
+impl Arrivals {
+    pub(crate) fn new(pieces_max: usize) -> Self {
+        let pieces_max = pieces_max.clamp(1, BATCH_SIZE);
+        Self { pieces_max, bytes: Vec::new(), pieces: Vec::new(), at: (0, 0) }
+    }
+
+    /// Whether a datagram waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at.0 >= self.pieces.len()
+    }
+
+    /// Receives as much as one call gives, over what was taken. Whether there may be more.
+    pub(crate) fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState) -> io::Result<bool> {
+        self.at = (0, 0);
+        self.pieces.clear();
+        self.bytes.resize(self.pieces_max * PIECE_LEN_MAX, 0);
+        let mut pieces = self.bytes.chunks_mut(PIECE_LEN_MAX);
+        let mut pieces: [_; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
+        let mut about = [RecvMeta::default(); BATCH_SIZE];
+        let len = state.recv(
+            socket.into(),
+            &mut pieces[..self.pieces_max],
+            &mut about[..self.pieces_max],
+        )?;
+        self.pieces.extend_from_slice(&about[..len]);
+        Ok(len == self.pieces_max)
+    }
+
+    /// Takes the next datagram; none when all are taken.
+    pub(crate) fn next(&mut self) -> Option<Arrival<'_>> {
+        let (index, start) = self.at;
+        let piece = self.pieces.get(index)?;
+        // Datagrams of one sender that were joined have one length, but the last may be shorter.
+        let len = piece.stride.min(piece.len - start);
+        let end = start + len;
+        self.at = if end < piece.len && len > 0 { (index, end) } else { (index + 1, 0) };
+        let base = index * PIECE_LEN_MAX;
+        Some(Arrival {
+            from: piece.addr,
+            is_marked: piece.ecn == Some(EcnCodepoint::Ce),
+            datagram: &mut self.bytes[base + start..base + end],
+        })
+    }
+}
