@@ -59,6 +59,9 @@ pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token
 const ANSWERS_MAX: usize = 1_024;
 /// Resets are sent no faster than one in this time.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
+/// How many packets of a link leave before another has its turn: the system takes a train of them
+/// to one peer as one piece.
+const TURN_LEN_MAX: usize = 16;
 /// Somebody who was woken so much later than asked did not listen in between.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,8 @@ pub struct Endpoint {
     wheel: Wheel,
     /// Links that may have a packet to send.
     ready: VecDeque<SlotKey>,
+    /// How many packets of the first of them left in its turn.
+    turn_len: usize,
     events: VecDeque<LinkEvent>,
     /// Answers to first packets.
     answers: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -183,6 +188,7 @@ impl Endpoint {
             rng,
             wheel: Wheel::new(),
             ready: VecDeque::new(),
+            turn_len: 0,
             events: VecDeque::new(),
             answers: VecDeque::new(),
             lost: VecDeque::new(),
@@ -367,8 +373,6 @@ impl Transport for Endpoint {
         }
         while let Some(key) = self.ready.pop_front() {
             if let Some(to) = self.transmit_of(now, key, datagram) {
-                // Links take turns.
-                self.ready.push_back(key);
                 return Some(Transmit { port, to });
             }
         }

@@ -10,7 +10,7 @@ use moorline_link::{LinkEvent, LinkId, LinkStats, Reason, Refusal, Resumes, Time
 use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, Wish, limits};
 use super::greeting::{self, Guest};
-use super::{Endpoint, Side};
+use super::{Endpoint, Side, TURN_LEN_MAX};
 use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
 use crate::lanes::Lanes;
 use crate::link::{Drop, Link, Setup, Sink};
@@ -497,8 +497,8 @@ impl Endpoint {
         }
     }
 
-    /// Writes the next datagram of a link and says where it goes. If there is none, the link rests
-    /// until its next deadline.
+    /// Writes the next datagram of a link and says where it goes. If there is none, or none after
+    /// it, the link rests until its next deadline.
     pub(super) fn transmit_of(
         &mut self,
         now: Time,
@@ -506,22 +506,28 @@ impl Endpoint {
         out: &mut Vec<u8>,
     ) -> Option<SocketAddr> {
         let entry = self.links.get_mut(key)?;
-        let address = entry.address;
+        let (address, mut sent) = (entry.address, None);
         let next = match &mut entry.stage {
             Stage::Dialing(dialing) => {
                 let Side::Client(client) = &self.side else { return None };
                 if dialing.poll_hello(now, &client.precheck, &mut self.rng, out) {
-                    return Some(address);
+                    sent = Some(address);
                 }
                 Some(dialing.poll_timeout())
             }
             Stage::Linked(link) => match link.poll_transmit(now, &mut self.bench, out) {
-                Ok(Some(to)) => return Some(to),
+                Ok(Some(to)) if link.may_have_more(now) => {
+                    self.take_turns(key);
+                    return Some(to);
+                }
                 Ok(None) if link.is_over() => {
                     self.forget(key);
                     return None;
                 }
-                Ok(None) => link.poll_timeout(now),
+                Ok(to) => {
+                    sent = to;
+                    link.poll_timeout(now)
+                }
                 Err(reason) => {
                     self.lose(now, key, reason);
                     return None;
@@ -536,10 +542,22 @@ impl Endpoint {
             },
         };
         entry.is_ready = false;
+        self.turn_len = 0;
         match next {
             Some(at) => self.wheel.set(now, key.index, at),
             None => self.wheel.clear(key.index),
         }
-        None
+        sent
+    }
+
+    /// A link that may have more to send goes on, or lets the others have their turns.
+    fn take_turns(&mut self, key: SlotKey) {
+        self.turn_len += 1;
+        if self.turn_len < TURN_LEN_MAX {
+            self.ready.push_front(key);
+        } else {
+            self.turn_len = 0;
+            self.ready.push_back(key);
+        }
     }
 }

@@ -60,9 +60,9 @@ impl Acks {
         }
         let is_in_order = largest.map_or(number == 0, |largest| number == largest + 1);
         self.insert(number);
-        // What comes late may be older than all that is told of in the short form.
-        for told in &mut self.told {
-            *told = (*told).min(number);
+        if !is_newest {
+            // What comes late may be older than all that is told of in the short form.
+            self.told.iter_mut().for_each(|told| *told = (*told).min(number));
         }
         match asks {
             Asks::Nothing => return,
@@ -81,6 +81,13 @@ impl Acks {
     }
 
     fn insert(&mut self, number: u64) {
+        // Nearly every packet is the one after the last.
+        if let Some(latest) = self.ranges.front_mut()
+            && *latest.end() + 1 == number
+        {
+            *latest = *latest.start()..=number;
+            return;
+        }
         let at = self.ranges.iter().position(|range| *range.start() <= number + 1);
         let at = at.unwrap_or(self.ranges.len());
         let (mut start, mut end) = (number, number);
@@ -154,16 +161,19 @@ impl Acks {
     /// Which of the packets before the largest arrived; those that cannot be are set.
     fn history(&self, largest: u64) -> u32 {
         let mut received = 0;
+        // The bits of this distance and more; distance 1 is bit 0.
+        let bits_from = |distance: u64| u32::MAX.checked_shl(distance as u32 - 1).unwrap_or(0);
+        let history_len = u64::from(AckCompact::HISTORY_LEN);
         for range in &self.ranges {
             let (Some(near), Some(far)) =
                 (largest.checked_sub(*range.end()), largest.checked_sub(*range.start()))
             else {
                 continue;
             };
-            // Distance 1 is bit 0.
-            for distance in near.max(1)..=far.min(AckCompact::HISTORY_LEN.into()) {
-                received |= 1 << (distance - 1);
+            if near > history_len {
+                break;
             }
+            received |= bits_from(near.max(1)) & !bits_from((far + 1).min(history_len + 1));
         }
         let numbers_before = u32::try_from(largest).unwrap_or(u32::MAX);
         if numbers_before < AckCompact::HISTORY_LEN {

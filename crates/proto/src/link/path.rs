@@ -97,6 +97,11 @@ impl Path {
         matches!(&self.probe, Some(Probe { challenge: None, .. }))
     }
 
+    /// Whether a new address is being asked.
+    pub(super) const fn is_asking(&self) -> bool {
+        self.probe.is_some()
+    }
+
     pub(super) const fn set_challenge(&mut self, bytes: [u8; 8]) {
         if let Some(probe) = &mut self.probe {
             probe.challenge = Some(bytes);

@@ -154,6 +154,20 @@ impl Link {
         })
     }
 
+    /// Whether another packet may leave at once after one that left; in doubt it may.
+    pub fn may_have_more(&self, now: Time) -> bool {
+        !self.ending.is_no()
+            || self.outbox.is_waiting()
+            || self.sender.has_lost()
+            || self.sender.has_occasion()
+            || self.asked.is_anything()
+            || self.asked.occasion.is_some()
+            || self.path.is_asking()
+            || self.acks.is_due(now)
+            || self.inbox.limit_due().is_some()
+            || self.sender.poll_mtu_probe().is_some()
+    }
+
     fn try_transmit(
         &mut self,
         now: Time,

@@ -398,6 +398,11 @@ impl Sender {
         self.due.take()
     }
 
+    /// Whether [`poll_occasion`](Self::poll_occasion) has one.
+    pub const fn has_occasion(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has work.
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
         let tail_at = self.early.poll_timeout(&self.conditions(now));

@@ -26,16 +26,14 @@ impl AckDelay {
     /// The longest delay that is not longer than `delay`, so that no round trip looks shorter than
     /// it was.
     pub fn of(delay: Duration) -> Self {
-        let (mut low, mut high) = (0, u8::MAX);
-        while low < high {
-            let middle = low.midpoint(high).saturating_add(1);
-            if Self(middle).duration() <= delay {
-                low = middle;
-            } else {
-                high = middle.saturating_sub(1);
-            }
+        let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+        let units = micros / Self::UNIT_MICROS;
+        let Some(exponent) = units.max(1).ilog2().checked_sub(7) else { return Self(units as u8) };
+        if exponent > 7 {
+            return Self(u8::MAX);
         }
-        Self(low)
+        let mantissa = (units >> exponent.saturating_add(3)) & 0x0f;
+        Self(0x80 | (exponent << 4) as u8 | mantissa as u8)
     }
 
     /// The delay that it stands for.
