@@ -62,7 +62,9 @@ impl Native {
                     let welcome = Control::LoginAccepted { server_tick: 0, payload };
                     host.control(now, link, &welcome).expect("it is up");
                 }
-                LinkEvent::Message { message, .. } => self.delivered.push_back(message.payload),
+                LinkEvent::Message { message, .. } => {
+                    self.delivered.push_back(message.payload.into())
+                }
                 LinkEvent::Lost { .. } => self.has_given_up = true,
                 _ => {}
             }

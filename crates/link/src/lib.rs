@@ -13,6 +13,7 @@
 //! * [`wheel`]: a timing wheel, so that a quiet session or link costs nothing a tick.
 //! * [`identity`]: who logged in, and how a stranger's bytes are printed.
 //! * [`network`]: which addresses are one party's.
+//! * [`payload`]: the bytes of messages, whose memory is used again.
 //! * [`lane`]: how a message travels, and which kinds of message travel how.
 //! * [`reason`]: why something was refused, closed or lost.
 //! * [`transport`]: the seam itself.
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod lane;
 pub mod memory;
 pub mod network;
+pub mod payload;
 pub mod reason;
 pub mod rng;
 pub mod slots;
@@ -31,6 +33,7 @@ pub mod wheel;
 
 pub use identity::Identity;
 pub use lane::{Delivery, Lane, Overflow};
+pub use payload::Payload;
 pub use reason::{Reason, Refusal, RefusalCode};
 pub use time::Time;
 pub use transport::{

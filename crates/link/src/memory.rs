@@ -268,7 +268,7 @@ fn decode(link: LinkId, tag: u8, mut rest: &[u8]) -> Option<LinkEvent> {
     let control = match tag {
         MESSAGE => {
             let kind = u16::from_le_bytes(take(&mut rest)?);
-            let message = Message { kind, payload: rest.to_vec() };
+            let message = Message { kind, payload: rest.into() };
             return Some(LinkEvent::Message { link, message });
         }
         LOGIN | LOGIN_AGAIN => {

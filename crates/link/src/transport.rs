@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::lane::Lane;
+use crate::payload::Payload;
 use crate::reason::{Reason, Refusal};
 use crate::slots::SlotKey;
 use crate::time::Time;
@@ -60,7 +61,7 @@ pub struct Message {
     /// The application's number for what the payload is, as the peer wrote it.
     pub kind: u16,
     /// The encoded message.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
 }
 
 /// What the session layers of both sides say to each other. Each transport has its own form for it

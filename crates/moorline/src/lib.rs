@@ -76,8 +76,8 @@ pub use message::{DecodeError, DeliverMessage, Incoming, Message};
 pub use moorline_kcp::{KcpConfig, SyncPort};
 pub use moorline_link::identity::Printable;
 pub use moorline_link::{
-    Delivery, Identity, Lane, Overflow, Reason, Refusal, RefusalCode, SendError as LinkSendError,
-    Time,
+    Delivery, Identity, Lane, Overflow, Payload, Reason, Refusal, RefusalCode,
+    SendError as LinkSendError, Time,
 };
 pub use moorline_metrics::RunSnapshot;
 pub use moorline_proto::EndpointConfig as NativeConfig;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use moorline_link::{Delivery, Lane};
+use moorline_link::{Delivery, Lane, Payload};
 
 /// A type that travels as a message.
 ///
@@ -79,7 +79,7 @@ pub struct Incoming {
     /// How it travelled.
     pub lane: Lane,
     /// The encoded message.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
 }
 
 impl Incoming {

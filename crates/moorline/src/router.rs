@@ -51,7 +51,7 @@ pub enum Dispatch {
 /// });
 ///
 /// let mut log = Vec::new();
-/// let hello = Incoming { kind: 100, lane: Lane::ReliableOrdered, payload: b"hello".to_vec() };
+/// let hello = Incoming { kind: 100, lane: Lane::ReliableOrdered, payload: b"hello".into() };
 /// router.route(&mut log, SessionId(1), hello).expect("there is room and a handler");
 /// assert!(log.is_empty());
 /// router.drain(&mut log, 64);

@@ -107,7 +107,7 @@ fn a28_a_flood_does_not_keep_the_application_from_its_own_work() {
 }
 
 fn chat(text: &str) -> Incoming {
-    Incoming { kind: Chat::KIND, lane: Chat::LANE, payload: text.as_bytes().to_vec() }
+    Incoming { kind: Chat::KIND, lane: Chat::LANE, payload: text.as_bytes().into() }
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn immediate_messages_run_as_they_come_and_unknown_kinds_are_told() {
     let mut seen = Vec::new();
     router.route(&mut seen, SessionId(1), chat("now")).expect("a handler");
     assert_eq!(seen, ["now"]);
-    let stray = Incoming { kind: 999, lane: Lane::Unreliable, payload: Vec::new() };
+    let stray = Incoming { kind: 999, lane: Lane::Unreliable, payload: Vec::new().into() };
     assert_eq!(router.route(&mut seen, SessionId(1), stray), Err(RouteError::NoHandler(999)));
 }
 
@@ -157,7 +157,7 @@ fn a27_a_handler_that_fails_or_panics_costs_its_own_session_and_no_other() {
         }
     });
     let (good, failing, panicking) = (SessionId(1), SessionId(2), SessionId(3));
-    let not_utf8 = Incoming { payload: vec![0xff], ..chat("") };
+    let not_utf8 = Incoming { payload: vec![0xff].into(), ..chat("") };
     let mut handled = 0;
     for (session, message) in [
         (good, chat("hi")),

@@ -111,7 +111,7 @@ impl World {
                     self.requests.push((session, identity));
                 }
                 HostEvent::Message { session, payload, .. } => {
-                    self.messages.push((session, payload));
+                    self.messages.push((session, payload.into()));
                 }
                 HostEvent::Session(_) | HostEvent::Delivered { .. } => {}
             }

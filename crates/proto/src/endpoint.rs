@@ -43,6 +43,7 @@ use moorline_link::{
 use crate::crypto::{
     Entropy, HostKey, HostPublicKey, Precheck, ResetKey, Secret, Vault, Verdict, is_reset,
 };
+use crate::lanes::Ready;
 use crate::link::{NativeStats, Workbench};
 use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader, TicketId};
 
@@ -90,6 +91,7 @@ pub struct Endpoint {
     listened_since: Time,
     counts: Counts,
     bench: Workbench,
+    ready_messages: Ready,
     /// Where packets are decrypted.
     scratch: Vec<u8>,
     /// Links that are lost and kept, the first ones first, and what their lanes hold.
@@ -196,6 +198,7 @@ impl Endpoint {
             listened_since: Time::ZERO,
             counts: Counts::default(),
             bench: Workbench::default(),
+            ready_messages: Ready::default(),
             scratch: Vec::new(),
             kept: VecDeque::new(),
             kept_bytes: 0,

@@ -21,7 +21,7 @@ mod unreliable;
 
 use std::fmt;
 
-pub use inbox::{Inbox, InboxStats, Received};
+pub use inbox::{Inbox, InboxStats, Ready, Received};
 pub use outbox::{Outbox, OutboxConfig, OutboxStats, Push};
 pub use tag::Tag;
 

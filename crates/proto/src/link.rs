@@ -23,11 +23,13 @@ use std::time::Duration;
 
 use moorline_link::time::{Time, earliest};
 use moorline_link::transport::{LinkStats, Volume};
-use moorline_link::{Control, Lane, LinkEvent, LinkId, Message, Reason, Resumes, SendError};
+use moorline_link::{
+    Control, Lane, LinkEvent, LinkId, Message, Payload, Reason, Resumes, SendError,
+};
 
 use crate::crypto::{Entropy, PacketKeys};
 use crate::lanes::outbox::OutboxConfig;
-use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push};
+use crate::lanes::{Inbox, InboxStats, Lanes, Outbox, OutboxStats, Push, Ready};
 use crate::recovery::early::Repetition;
 use crate::recovery::sender::{Permit, Sender, SenderConfig, SenderStats};
 use crate::seq::{NUMBER_MAX, PacketNumber};
@@ -170,6 +172,8 @@ pub struct Sink<'a> {
     pub resumes: Option<Resumes>,
     /// All events of an endpoint.
     pub events: &'a mut VecDeque<LinkEvent>,
+    /// What messages that arrive are put into.
+    pub ready: &'a mut Ready,
 }
 
 /// The longest payload of a part that fits into any packet.
@@ -192,7 +196,7 @@ impl Sink<'_> {
         self.events.push_back(LinkEvent::Control { link: self.link, control });
     }
 
-    fn message(&mut self, kind: u16, payload: Vec<u8>) {
+    fn message(&mut self, kind: u16, payload: Payload) {
         let message = Message { kind, payload };
         self.events.push_back(LinkEvent::Message { link: self.link, message });
     }
@@ -307,7 +311,7 @@ impl Link {
     ///
     /// # Errors
     /// When the link is not up, or the message is too long, or there is no room for it.
-    pub fn send(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
+    pub fn send(&mut self, now: Time, message: Push) -> Result<(), SendError> {
         if !self.is_up() {
             return Err(SendError::NotUp);
         }
@@ -355,7 +359,7 @@ impl Link {
         let mut payload = Vec::new();
         word.emit(&mut payload);
         let (place, kind, notice) = (Place::Control, word.kind(), None);
-        self.send(now, Push { place, kind, payload: &payload, notice })
+        self.send(now, Push { place, kind, payload: payload.into(), notice })
     }
 
     /// Host: gives the client what another host with the same key will know it by.
@@ -364,7 +368,7 @@ impl Link {
     /// As [`send`](Self::send).
     pub fn give_pass(&mut self, now: Time, pass: &[u8; PASS_LEN]) -> Result<(), SendError> {
         let (place, kind, notice) = (Place::Control, ControlWord::Pass(pass).kind(), None);
-        self.send(now, Push { place, kind, payload: pass, notice })
+        self.send(now, Push { place, kind, payload: pass.as_slice().into(), notice })
     }
 
     /// Client: what the host gave it for another one.

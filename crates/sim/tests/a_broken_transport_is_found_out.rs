@@ -112,7 +112,9 @@ impl Wrapped {
             }
             Flaw::AltersOne if is_due => {
                 let mut altered = message.clone();
-                altered.payload[8] ^= 1;
+                let mut payload = altered.payload.to_vec();
+                payload[8] ^= 1;
+                altered.payload = payload.into();
                 return Some(LinkEvent::Message { link: *link, message: altered });
             }
             Flaw::SendsToTheWrongPeer if self.messages >= GOOD_MESSAGES => {

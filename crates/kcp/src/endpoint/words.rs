@@ -59,7 +59,7 @@ impl KcpEndpoint {
         }
         // A held message may follow a good-bye.
         if self.links.get(key).is_some() && self.is_news(key, envelope) {
-            let message = Message { kind: envelope.kind, payload: envelope.payload.to_vec() };
+            let message = Message { kind: envelope.kind, payload: envelope.payload.into() };
             self.events.push_back(LinkEvent::Message { link: LinkId(key), message });
         }
     }

@@ -301,7 +301,7 @@ impl World {
     pub fn messages(&self, peer: usize, link: LinkId) -> Vec<(u16, Vec<u8>)> {
         let message = |event: &LinkEvent| match event {
             LinkEvent::Message { link: of, message } if *of == link => {
-                Some((message.kind, message.payload.clone()))
+                Some((message.kind, message.payload.to_vec()))
             }
             _ => None,
         };

@@ -137,9 +137,9 @@ impl Endpoint {
         let entry = self.links.get_mut(key).ok_or(SendError::NotUp)?;
         let Stage::Kept(lanes) = &mut entry.stage else { return Err(SendError::NotUp) };
         let Outgoing { kind, payload, notice, .. } = message;
-        let before = lanes.bytes();
-        let sent =
-            lanes.outbox.push(now, Push { place: place_of(&message), kind, payload, notice });
+        let (before, place) = (lanes.bytes(), place_of(&message));
+        let payload = payload.into();
+        let sent = lanes.outbox.push(now, Push { place, kind, payload, notice });
         self.kept_bytes = (self.kept_bytes + lanes.bytes()).saturating_sub(before);
         self.make_room_for_kept(key);
         sent

@@ -369,7 +369,8 @@ impl Endpoint {
         let Some(link) = entry.link_mut() else { return false };
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let mut sink = Sink { link: LinkId(key), resumes, events: &mut self.events };
+        let (events, ready) = (&mut self.events, &mut self.ready_messages);
+        let mut sink = Sink { link: LinkId(key), resumes, events, ready };
         let packet = (header, self.scratch.as_mut_slice());
         let outcome = link.receive(now, from, packet, &mut sink);
         while let Some(notice) = link.poll_arrived() {

@@ -19,7 +19,8 @@ impl Endpoint {
         if self.is_kept(key) {
             return self.send_to_kept(now, key, message);
         }
-        let Outgoing { kind, payload, notice, .. } = message;
+        let Outgoing { kind, notice, .. } = message;
+        let payload = self.ready_messages.pool().payload(message.payload);
         let link = self.living_link(key)?;
         let sent = link.send(now, Push { place: place_of(&message), kind, payload, notice });
         if let Some(is_high) = link.poll_backlog() {

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use moorline_link::Payload;
+use moorline_link::payload::Pool;
+
 use super::Violation;
 use super::latest_in::{Heard, LatestIn};
 use super::reliable_in::{OrderedIn, Taken, UnorderedIn};
@@ -16,7 +19,40 @@ pub struct Received {
     /// What it is.
     pub kind: u16,
     /// Its bytes.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
+}
+
+/// Messages that wait for nothing any more, one after the other, and the memory that they are put
+/// into. All links of an endpoint share it.
+#[derive(Debug, Default)]
+pub struct Ready {
+    messages: VecDeque<Received>,
+    pool: Pool,
+}
+
+impl Ready {
+    /// Takes the next one out.
+    pub fn poll(&mut self) -> Option<Received> {
+        self.messages.pop_front()
+    }
+
+    /// Forgets what a link that ended did not take.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+    }
+
+    /// Memory for messages.
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn push(&mut self, received: Received) {
+        self.messages.push_back(received);
+    }
+
+    pub(super) fn give(&mut self, frame: &MessageFrame<'_>, payload: Payload) {
+        self.push(Received { place: frame.place, kind: frame.kind, payload });
+    }
 }
 
 /// What was counted of arrivals.
@@ -35,9 +71,6 @@ pub struct Inbox {
     unordered: Option<Box<UnorderedIn>>,
     latest: Option<Box<LatestIn>>,
     unreliable: Option<Box<UnreliableIn>>,
-    ready: VecDeque<Received>,
-    /// Kept for its memory.
-    due: VecDeque<(u16, Vec<u8>)>,
     window: u64,
     /// What counts of all that arrived on reliable lanes.
     taken: u64,
@@ -58,8 +91,6 @@ impl Inbox {
             unordered: None,
             latest: None,
             unreliable: None,
-            ready: VecDeque::new(),
-            due: VecDeque::new(),
             window,
             taken: 0,
             delivered: 0,
@@ -68,16 +99,22 @@ impl Inbox {
         }
     }
 
-    /// Takes a frame in. Messages that are due are given by [`poll`](Self::poll).
+    /// Takes a frame in. Messages that are due are appended to what is `ready`, in the order in
+    /// which they are.
     ///
     /// # Errors
     /// When no honest peer could have sent it.
-    pub fn on_message(&mut self, frame: &MessageFrame<'_>) -> Result<(), Violation> {
+    pub fn on_message(
+        &mut self,
+        frame: &MessageFrame<'_>,
+        ready: &mut Ready,
+    ) -> Result<(), Violation> {
         match (frame.place, frame.seq) {
             (Place::Latest(key), Some(seq)) => {
                 let lane = self.latest.get_or_insert_default();
                 match lane.on_frame(key, seq, frame)? {
-                    Heard::Newest(payload) => self.give(frame, payload),
+                    Heard::Newest => ready.give(frame, ready.pool.payload(frame.payload)),
+                    Heard::NewestWhole(payload) => ready.give(frame, payload.into()),
                     Heard::Part => {}
                     Heard::Stale => self.stats.stale += 1,
                 }
@@ -87,53 +124,42 @@ impl Inbox {
                 let Some(fragment) = frame.fragment else { return Ok(()) };
                 let lane = self.unreliable.get_or_insert_default();
                 let whole = lane.on_part(frame, seq, fragment)?;
-                whole.into_iter().for_each(|payload| self.give(frame, payload));
+                whole.into_iter().for_each(|payload| ready.give(frame, payload.into()));
                 Ok(())
             }
-            (_, Some(_)) => self.on_reliable(frame),
+            (_, Some(_)) => self.on_reliable(frame, ready),
             (_, None) => {
-                self.give(frame, frame.payload.to_vec());
+                ready.give(frame, ready.pool.payload(frame.payload));
                 Ok(())
             }
         }
     }
 
-    fn give(&mut self, frame: &MessageFrame<'_>, payload: Vec<u8>) {
-        self.ready.push_back(Received { place: frame.place, kind: frame.kind, payload });
-    }
-
-    fn on_reliable(&mut self, frame: &MessageFrame<'_>) -> Result<(), Violation> {
+    fn on_reliable(
+        &mut self,
+        frame: &MessageFrame<'_>,
+        ready: &mut Ready,
+    ) -> Result<(), Violation> {
         let Some(seq) = frame.seq else { return Ok(()) };
-        let place = frame.place;
+        let (place, before) = (frame.place, ready.messages.len());
         let Taken { charge, refund, is_known } = if place == Place::Unordered {
-            self.unordered.get_or_insert_default().on_frame(seq, frame, &mut self.due)?
+            self.unordered.get_or_insert_default().on_frame(seq, frame, ready)?
         } else {
             let at = self.ordered.iter().position(|(of, _)| *of == place).unwrap_or_else(|| {
                 self.ordered.push((place, OrderedIn::default()));
                 self.ordered.len() - 1
             });
-            self.ordered[at].1.on_frame(seq, frame, &mut self.due)?
+            self.ordered[at].1.on_frame(seq, frame, ready)?
         };
         self.stats.duplicates += u64::from(is_known);
         self.taken = (self.taken + charge).saturating_sub(refund);
         if self.taken > self.limit {
             return Err(Violation("more was sent than the limit of data allows"));
         }
-        while let Some((kind, payload)) = self.due.pop_front() {
-            self.delivered += payload.len() as u64 + MESSAGE_CHARGE;
-            self.ready.push_back(Received { place, kind, payload });
+        for received in ready.messages.range(before..) {
+            self.delivered += received.payload.len() as u64 + MESSAGE_CHARGE;
         }
         Ok(())
-    }
-
-    /// The next message, in the order in which they are due.
-    pub fn poll(&mut self) -> Option<Received> {
-        let received = self.ready.pop_front();
-        if received.is_none() {
-            // A burst does not keep its memory for ever.
-            self.ready = VecDeque::new();
-        }
-        received
     }
 
     /// What is here of the peer's reliable lanes.

@@ -26,8 +26,10 @@ pub(super) struct LatestIn {
 /// What a frame of the lane turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// The newest value of its key, whole.
-    Newest(Vec<u8>),
+    /// The newest value of its key, which is what the frame holds.
+    Newest,
+    /// The newest value of its key, of which the frame was the last part.
+    NewestWhole(Vec<u8>),
     /// A part of it.
     Part,
     /// Known already, or older than what is known.
@@ -53,7 +55,7 @@ impl LatestIn {
         let Some(fragment) = frame.fragment else {
             self.forget_partial(key, seq);
             self.remember(key, seq);
-            return Ok(Heard::Newest(frame.payload.to_vec()));
+            return Ok(Heard::Newest);
         };
         let partial = self.partial.entry(key);
         let fresh = || (seq, Assembly::new(frame.kind, fragment.last));
@@ -71,7 +73,7 @@ impl LatestIn {
         if let Some(whole) = assembly.whole() {
             self.forget_partial(key, seq);
             self.remember(key, seq);
-            return Ok(Heard::Newest(whole));
+            return Ok(Heard::NewestWhole(whole));
         }
         self.shed_partial();
         Ok(Heard::Part)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use moorline_link::Time;
+use moorline_link::{Payload, Time};
 
 use super::Tag;
 use super::reliable_out::{Done, MESSAGE_COST};
@@ -16,7 +16,7 @@ const AGE_MAX: u64 = 1 << 13;
 #[derive(Debug)]
 struct Value {
     kind: u16,
-    payload: Box<[u8]>,
+    payload: Payload,
     notice: Option<u64>,
     queued_at: Time,
     /// None while it waits.
@@ -71,7 +71,7 @@ impl LatestOut {
         &mut self,
         now: Time,
         (key, kind): (u64, u16),
-        payload: &[u8],
+        payload: Payload,
         notice: Option<u64>,
     ) -> Option<Replaced> {
         let before = self.values.get(&key);
@@ -85,7 +85,7 @@ impl LatestOut {
         if !waits {
             self.waiting.push_back(key);
         }
-        let value = Value { kind, payload: payload.into(), notice, queued_at: now, sent: None };
+        let value = Value { kind, payload, notice, queued_at: now, sent: None };
         self.values.insert(key, value);
         replaced
     }
@@ -218,7 +218,7 @@ impl LatestOut {
 }
 
 impl Value {
-    const fn cost(&self) -> usize {
+    fn cost(&self) -> usize {
         self.payload.len() + MESSAGE_COST
     }
 
@@ -270,10 +270,10 @@ mod tests {
     #[test]
     fn a_value_that_arrived_and_is_split_anew_is_not_news() {
         let (mut lane, mut peer) = (LatestOut::default(), LatestIn::default());
-        lane.push(Time::ZERO, (7, 1), &[5; 1_835], None);
+        lane.push(Time::ZERO, (7, 1), vec![5; 1_835].into(), None);
         let first = send_all(&mut lane, &mut peer, 1_400);
         assert_eq!(first.len(), 2);
-        assert_eq!(first[1].1, Heard::Newest(vec![5; 1_835]));
+        assert_eq!(first[1].1, Heard::NewestWhole(vec![5; 1_835]));
         // Nothing of it is acknowledged, and the path carries less by now.
         assert!(lane.begin_anew(first[0].0, 1_100), "it waits once more");
         assert!(!lane.begin_anew(first[1].0, 1_100), "it does already");
@@ -288,12 +288,12 @@ mod tests {
     #[test]
     fn a_value_that_did_not_arrive_comes_in_more_parts() {
         let (mut lane, mut peer) = (LatestOut::default(), LatestIn::default());
-        lane.push(Time::ZERO, (7, 1), &[5; 1_400], None);
+        lane.push(Time::ZERO, (7, 1), vec![5; 1_400].into(), None);
         let tag = lane.next().expect("it waits");
         assert!(lane.begin(tag, 1_400).expect("it waits").fragment.is_none());
         lane.on_first_sent(tag);
         assert!(lane.begin_anew(tag, 1_100), "it was lost, and is too long");
         let again = send_all(&mut lane, &mut peer, 1_100);
-        assert_eq!(again.last().map(|(_, heard)| heard), Some(&Heard::Newest(vec![5; 1_400])));
+        assert_eq!(again.last().map(|(_, heard)| heard), Some(&Heard::NewestWhole(vec![5; 1_400])));
     }
 }

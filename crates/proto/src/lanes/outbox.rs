@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use moorline_link::{Lane, SendError, Time};
+use moorline_link::{Lane, Payload, SendError, Time};
 
 use super::latest_out::LatestOut;
 use super::reliable_out::{Done, MESSAGE_COST, ReliableOut};
@@ -33,14 +33,14 @@ pub struct OutboxConfig {
 }
 
 /// A message to send.
-#[derive(Clone, Copy, Debug)]
-pub struct Push<'a> {
+#[derive(Clone, Debug)]
+pub struct Push {
     /// Where it belongs.
     pub place: Place,
     /// What it is.
     pub kind: u16,
     /// Its bytes.
-    pub payload: &'a [u8],
+    pub payload: Payload,
     /// What to tell when it arrived, if anything. Of no effect on the unreliable lane.
     pub notice: Option<u64>,
 }
@@ -147,7 +147,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When it is too long, or there is no room for it.
-    pub fn push(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
+    pub fn push(&mut self, now: Time, message: Push) -> Result<(), SendError> {
         let taken = self.take(now, message);
         if taken == Err(SendError::Full) || self.bytes > self.config.bytes_max / 4 * 3 {
             self.backlog.set(true);
@@ -155,7 +155,7 @@ impl Outbox {
         taken
     }
 
-    fn take(&mut self, now: Time, message: Push<'_>) -> Result<(), SendError> {
+    fn take(&mut self, now: Time, message: Push) -> Result<(), SendError> {
         let Push { place, kind, payload, notice } = message;
         let len = payload.len();
         let len_max = self.len_max(place);
@@ -536,7 +536,7 @@ mod tests {
 
     fn push(outbox: &mut Outbox, place: Place, len: usize) -> Result<(), SendError> {
         let payload = vec![7; len];
-        outbox.push(Time::ZERO, Push { place, kind: 1, payload: &payload, notice: None })
+        outbox.push(Time::ZERO, Push { place, kind: 1, payload: payload.into(), notice: None })
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::assembly::{Added, Assembly};
+use super::inbox::{Ready, Received};
 use super::{SPAN_MAX, Violation};
 use crate::seq::Seq16;
-use crate::wire::{MESSAGE_CHARGE, MessageFrame};
+use crate::wire::{MESSAGE_CHARGE, MessageFrame, Place};
 
 /// What a frame of a reliable lane did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl OrderedIn {
         &mut self,
         seq: Seq16,
         frame: &MessageFrame<'_>,
-        out: &mut VecDeque<(u16, Vec<u8>)>,
+        out: &mut Ready,
     ) -> Result<Taken, Violation> {
         let seq = complete(seq, self.next)?;
         let known = Taken { is_known: true, ..Taken::default() };
@@ -59,10 +60,10 @@ impl OrderedIn {
             let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
             if seq == self.next && self.waiting.is_empty() {
                 self.next += 1;
-                out.push_back((frame.kind, frame.payload.to_vec()));
+                out.give(frame, out.pool().payload(frame.payload));
             } else if let Entry::Vacant(place) = self.waiting.entry(seq) {
                 place.insert(Waiting::Whole { kind: frame.kind, payload: frame.payload.into() });
-                self.release(out);
+                self.release(frame.place, out);
             } else {
                 return Ok(known);
             }
@@ -82,19 +83,20 @@ impl OrderedIn {
         if let Some(payload) = assembly.whole() {
             let payload = payload.into_boxed_slice();
             *waiting = Waiting::Whole { kind: frame.kind, payload };
-            self.release(out);
+            self.release(frame.place, out);
         }
         Ok(taken)
     }
 
     /// Gives out what waits for nothing any more.
-    fn release(&mut self, out: &mut VecDeque<(u16, Vec<u8>)>) {
+    fn release(&mut self, place: Place, out: &mut Ready) {
         while let Some(first) = self.waiting.first_entry() {
             if *first.key() != self.next || matches!(first.get(), Waiting::Partial(_)) {
                 return;
             }
             if let Waiting::Whole { kind, payload } = first.remove() {
-                out.push_back((kind, payload.into_vec()));
+                let payload = payload.into_vec().into();
+                out.push(Received { place, kind, payload });
             }
             self.next += 1;
         }
@@ -126,7 +128,7 @@ impl UnorderedIn {
         &mut self,
         seq: Seq16,
         frame: &MessageFrame<'_>,
-        out: &mut VecDeque<(u16, Vec<u8>)>,
+        out: &mut Ready,
     ) -> Result<Taken, Violation> {
         let seq = complete(seq, self.floor)?;
         let known = Taken { is_known: true, ..Taken::default() };
@@ -135,7 +137,7 @@ impl UnorderedIn {
         }
         let Some(fragment) = frame.fragment else {
             self.mark(seq);
-            out.push_back((frame.kind, frame.payload.to_vec()));
+            out.give(frame, out.pool().payload(frame.payload));
             let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
             return Ok(Taken { charge, ..Taken::default() });
         };
@@ -152,7 +154,7 @@ impl UnorderedIn {
         if let Some(whole) = assembly.whole() {
             self.partial.remove(&seq);
             self.mark(seq);
-            out.push_back((frame.kind, whole));
+            out.give(frame, whole.into());
         }
         Ok(taken)
     }
@@ -221,9 +223,9 @@ mod tests {
     fn each_number_is_taken_once() {
         let mut rng = Rng::new(3);
         let (mut lane, mut seen, mut out) =
-            (UnorderedIn::default(), BTreeSet::new(), VecDeque::new());
+            (UnorderedIn::default(), BTreeSet::new(), Ready::default());
         let mut ordered = OrderedIn::default();
-        let mut in_order = VecDeque::new();
+        let mut in_order = Ready::default();
         for _ in 0..800_000 {
             let floor = (0..).find(|seq| !seen.contains(seq)).unwrap_or(0).max(lane.floor);
             let seq = (floor + rng.below(200)).saturating_sub(rng.below(150));
@@ -236,8 +238,10 @@ mod tests {
             seen = seen.split_off(&lane.floor);
             assert!(lane.received.len() < 10, "the past is forgotten");
         }
-        assert!(out.len() > 65_536 && in_order.len() > 65_536, "the 16 bits wrap");
-        let numbers: Vec<_> = in_order.iter().map(|(_, payload)| payload.clone()).collect();
+        let in_order = std::iter::from_fn(|| in_order.poll());
+        let numbers: Vec<_> = in_order.map(|received| received.payload).collect();
+        let out_len = std::iter::from_fn(|| out.poll()).count();
+        assert!(out_len > 65_536 && numbers.len() > 65_536, "the 16 bits wrap");
         assert!(numbers.iter().zip(0_u64..).all(|(payload, seq)| *payload == seq.to_be_bytes()));
     }
 
@@ -245,10 +249,10 @@ mod tests {
     fn a9_what_is_too_far_ahead_is_a_violation() {
         let mut lane = OrderedIn::default();
         let last = Seq16::of(SPAN_MAX - 1);
-        assert!(lane.on_frame(last, &frame(b"x"), &mut VecDeque::new()).is_ok());
-        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut VecDeque::new()).is_err());
+        assert!(lane.on_frame(last, &frame(b"x"), &mut Ready::default()).is_ok());
+        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut Ready::default()).is_err());
         let mut lane = UnorderedIn::default();
-        assert!(lane.on_frame(last, &frame(b"x"), &mut VecDeque::new()).is_ok());
-        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut VecDeque::new()).is_err());
+        assert!(lane.on_frame(last, &frame(b"x"), &mut Ready::default()).is_ok());
+        assert!(lane.on_frame(Seq16::of(SPAN_MAX), &frame(b"x"), &mut Ready::default()).is_err());
     }
 }

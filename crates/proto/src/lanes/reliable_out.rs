@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use moorline_link::Time;
+use moorline_link::{Payload, Time};
 
 use super::{SPAN_MAX, Tag};
 use crate::seq::Seq16;
@@ -10,6 +10,8 @@ use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positio
 
 /// From how many waiting bytes on a lane is bulk: it waits for the pacer and is not repeated early.
 const BULK_BYTES: usize = 4 * 1_024;
+/// Room for so many messages is kept while there is none: the next ones come soon.
+pub(super) const KEPT_CAPACITY_MAX: usize = 8;
 /// What a message takes here beside its payload, roughly.
 pub(super) const MESSAGE_COST: usize = 64;
 
@@ -17,7 +19,7 @@ pub(super) const MESSAGE_COST: usize = 64;
 #[derive(Debug)]
 struct Sending {
     kind: u16,
-    payload: Box<[u8]>,
+    payload: Payload,
     notice: Option<u64>,
     queued_at: Time,
     /// The length of each part but the last; zero before the first was sent.
@@ -68,11 +70,11 @@ impl ReliableOut {
         self.place
     }
 
-    pub(super) fn push(&mut self, now: Time, kind: u16, payload: &[u8], notice: Option<u64>) {
+    pub(super) fn push(&mut self, now: Time, kind: u16, payload: Payload, notice: Option<u64>) {
         self.waiting_bytes += payload.len();
         self.messages.push_back(Sending {
             kind,
-            payload: payload.into(),
+            payload,
             notice,
             queued_at: now,
             part_len: 0,
@@ -208,13 +210,13 @@ impl ReliableOut {
         let cost = message.payload.len() + MESSAGE_COST;
         let done = Done { cost, notice: message.notice };
         message.is_done = true;
-        message.payload = Box::default();
+        message.payload = Payload::default();
         while self.messages.front().is_some_and(|message| message.is_done) {
             self.messages.pop_front();
             self.first += 1;
             self.sent = self.sent.saturating_sub(1);
         }
-        if self.messages.is_empty() {
+        if self.messages.is_empty() && self.messages.capacity() > KEPT_CAPACITY_MAX {
             self.messages = VecDeque::new();
         }
         Some(done)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use moorline_link::Time;
+use moorline_link::{Payload, Time};
 
 use super::assembly::Assembly;
+use super::reliable_out::KEPT_CAPACITY_MAX;
 use super::{SYNC_LEN_MAX, Tag, Violation};
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MessageFrame, Place};
@@ -22,7 +23,7 @@ const PARTIAL_BYTES_MAX: usize = 2 * SYNC_LEN_MAX;
 #[derive(Debug)]
 struct Sending {
     kind: u16,
-    payload: Box<[u8]>,
+    payload: Payload,
     queued_at: Time,
     seq: Option<u64>,
     part_len: u32,
@@ -40,9 +41,8 @@ pub(super) struct UnreliableOut {
 
 impl UnreliableOut {
     /// Takes a message; the oldest make room for it.
-    pub(super) fn push(&mut self, now: Time, kind: u16, payload: &[u8]) {
+    pub(super) fn push(&mut self, now: Time, kind: u16, payload: Payload) {
         self.bytes += payload.len();
-        let payload = payload.into();
         let (seq, part_len, parts_sent, queued_at) = (None, 0, 0, now);
         self.messages.push_back(Sending { kind, payload, queued_at, seq, part_len, parts_sent });
         while self.messages.len() > WAITING_MAX || self.bytes > WAITING_BYTES_MAX {
@@ -59,7 +59,7 @@ impl UnreliableOut {
     fn pop(&mut self) -> Option<Sending> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.payload.len();
-        if self.messages.is_empty() {
+        if self.messages.is_empty() && self.messages.capacity() > KEPT_CAPACITY_MAX {
             self.messages = VecDeque::new();
         }
         Some(message)

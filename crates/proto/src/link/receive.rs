@@ -78,6 +78,7 @@ impl Link {
         }
         let events_before = sink.events.len();
         let (asks, end) = self.read_frames(now, from, plaintext, sink);
+        sink.ready.clear();
         self.acks.on_packet(now, committed.number.value(), asks);
         self.ending.on_packet(now);
         let reason = end.and_then(|end| self.end_with(now, end));
@@ -170,7 +171,7 @@ impl Link {
                 return Err(End::Violation("a beat comes from the wrong side"));
             }
             Frame::Message(message) => {
-                self.inbox.on_message(message)?;
+                self.inbox.on_message(message, sink.ready)?;
                 self.deliver(sink)?;
             }
         }
@@ -178,7 +179,7 @@ impl Link {
     }
 
     fn deliver(&mut self, sink: &mut Sink<'_>) -> Result<(), End> {
-        while let Some(received) = self.inbox.poll() {
+        while let Some(received) = sink.ready.poll() {
             if received.place != Place::Control {
                 self.give(received, sink)?;
                 continue;

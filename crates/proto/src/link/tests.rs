@@ -54,6 +54,7 @@ struct Pair {
     entropy: Entropy,
     client_address: SocketAddr,
     bench: Workbench,
+    ready: Ready,
     /// Datagrams and bytes from the client and from the host.
     carried: [Volume; 2],
     lost: [Option<Reason>; 2],
@@ -120,6 +121,7 @@ impl Pair {
             entropy: Entropy::new(Secret::new([9; 32])),
             client_address: address("10.0.0.2:2"),
             bench: Workbench::default(),
+            ready: Ready::default(),
             carried: [Volume::default(); 2],
             lost: [None, None],
         };
@@ -130,7 +132,7 @@ impl Pair {
     }
 
     fn push(&mut self, side: usize, place: Place, payload: &[u8]) -> Result<(), SendError> {
-        let message = Push { place, kind: 7, payload, notice: None };
+        let message = Push { place, kind: 7, payload: payload.into(), notice: None };
         self.links[side].send(self.now, message)
     }
 
@@ -203,7 +205,8 @@ impl Pair {
         let side = usize::from(to_host);
         let Ok(Datagram::Short(header)) = Datagram::parse(direction, &datagram) else { return };
         let link = LinkId(SlotKey { index: 0, generation: 0 });
-        let mut sink = Sink { link, resumes: None, events: &mut self.events[side] };
+        let (events, ready) = (&mut self.events[side], &mut self.ready);
+        let mut sink = Sink { link, resumes: None, events, ready };
         let packet = (&header, datagram.as_mut_slice());
         let reason = self.links[side].receive(self.now, from, packet, &mut sink);
         self.lost[side] = self.lost[side].take().or(reason.ok().flatten());
@@ -215,7 +218,7 @@ impl Pair {
     fn messages(&mut self, side: usize) -> Vec<Vec<u8>> {
         let events = std::mem::take(&mut self.events[side]);
         let payload = |event| match event {
-            LinkEvent::Message { message, .. } => Some(message.payload),
+            LinkEvent::Message { message, .. } => Some(message.payload.into()),
             _ => None,
         };
         events.into_iter().filter_map(payload).collect()
@@ -484,11 +487,16 @@ fn who_asks_is_told_once_what_the_peer_has() {
     for notice in 0..300_u64 {
         let place = places[notice as usize % 3];
         let payload = message(notice, len_of(notice));
-        let push = Push { place, kind: 7, payload: &payload, notice: Some(notice) };
+        let push = Push { place, kind: 7, payload: payload[..].into(), notice: Some(notice) };
         pair.links[CLIENT].send(pair.now, push).expect("there is room");
         pair.run(Duration::from_millis(20));
     }
-    let push = Push { place: Place::Unreliable, kind: 7, payload: b"who knows", notice: Some(1) };
+    let push = Push {
+        place: Place::Unreliable,
+        kind: 7,
+        payload: b"who knows"[..].into(),
+        notice: Some(1),
+    };
     assert_eq!(pair.links[CLIENT].send(pair.now, push), Err(SendError::NoNotice));
     pair.run(Duration::from_secs(20));
     let mut came: Vec<u64> = pair.messages(HOST).iter().map(|payload| number_of(payload)).collect();

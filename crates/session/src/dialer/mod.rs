@@ -12,8 +12,8 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, Delivery, Identity, Lane, LinkId, Outgoing, Overflow, Port, Reason, SendError, Time,
-    Transmit, Transport,
+    Control, Delivery, Identity, Lane, LinkId, Outgoing, Overflow, Payload, Port, Reason,
+    SendError, Time, Transmit, Transport,
 };
 
 use crate::cause::Cause;
@@ -69,7 +69,7 @@ pub enum DialerEvent {
         /// How it travelled.
         lane: Lane,
         /// The encoded message.
-        payload: Vec<u8>,
+        payload: Payload,
     },
     /// The host's transport has all of a message that was sent with a notice.
     Delivered {

@@ -14,8 +14,8 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::{Counter, Volume};
 use moorline_link::{
-    Control, Identity, Lane, Outgoing, Overflow, Port, Reason, Refusal, RefusalCode, SendError,
-    Time, Transmit, Transport,
+    Control, Identity, Lane, Outgoing, Overflow, Payload, Port, Reason, Refusal, RefusalCode,
+    SendError, Time, Transmit, Transport,
 };
 
 use crate::cause::Cause;
@@ -56,7 +56,7 @@ pub enum HostEvent {
         /// How it travelled.
         lane: Lane,
         /// The encoded message.
-        payload: Vec<u8>,
+        payload: Payload,
     },
     /// A session's transport has all of a message that was sent with a notice.
     Delivered {
