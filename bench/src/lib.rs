@@ -5,11 +5,12 @@
 //! * `--bin count`: what `hold` runs under callgrind.
 //! * `--bin memory`: the heap that a session costs.
 //! * `--bin growth`: how long the logins take that make a table grow.
-//!
+//! * `compare`, the default binary: servers beside the peers, on sockets: see [`compare`].
 //! * `--bin latency`: latency under loss beside the peers, on virtual time: see [`latency`].
 //!
-//! All but the last look at one thing, made here: a [`Crowd`] of sessions on one host.
+//! All but these two look at one thing, made here: a [`Crowd`] of sessions on one host.
 
+pub mod compare;
 pub mod latency;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,188 @@
+//! Moorline by its front door: the native protocol in its default settings.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use moorline::{
+    Client, ClientConfig, ClientEvent, EventKind, HostPublicKey, Incoming, Lane as OurLane, Limits,
+    Server as OurServer, ServerConfig, ServerEvent, SessionId, State, host_key,
+};
+
+use super::seam::{Clients, Event, Lane, Peer, Server, told};
+use super::sockets::sleep_until;
+use super::trial::Trial;
+
+/// Moorline.
+pub(super) const MOORLINE: Peer = Peer {
+    name: "moorline",
+    settings: "native protocol in its defaults, always encrypted (AES-128-GCM or \
+               ChaCha20-Poly1305, Noise handshake); poll_until the next tick, flush after it; \
+               unreliable: its unreliable lane; limits raised for clients of one address",
+    is_reliable: true,
+    clients_max: u32::MAX,
+    serve,
+    join,
+};
+
+const RELIABLE: u16 = 100;
+const UNRELIABLE: u16 = 101;
+
+/// How long clients sleep for each of them after a look at all sockets that found nothing, so that
+/// looking takes no more than a part of their time.
+const NAP_PER_CLIENT: Duration = Duration::from_micros(5);
+const NAP_MIN: Duration = Duration::from_micros(50);
+
+const fn kind(lane: Lane) -> u16 {
+    match lane {
+        Lane::Reliable => RELIABLE,
+        Lane::Unreliable => UNRELIABLE,
+    }
+}
+
+/// A message for the harness: its bytes are moved.
+fn message(client: u32, message: Incoming, payload: &mut Vec<u8>) -> Event {
+    *payload = message.payload;
+    let lane = if message.kind == RELIABLE { Lane::Reliable } else { Lane::Unreliable };
+    Event::Message(client, lane)
+}
+
+struct Moorline {
+    server: OurServer,
+    /// By place in the server's table, which is the lower half of a session's number.
+    sessions: Vec<Option<SessionId>>,
+}
+
+fn serve(trial: &Trial) -> Result<(Box<dyn Server>, String), String> {
+    let key = host_key::generate().map_err(told)?;
+    let public = key.public();
+    let mut config = ServerConfig::native(SocketAddr::from(([127, 0, 0, 1], 0)), key)
+        .with_kind(RELIABLE, OurLane::ReliableOrdered)
+        .with_kind(UNRELIABLE, OurLane::Unreliable);
+    let most = trial.clients as usize + 8;
+    config.host.limits =
+        Limits { sessions_max: most, sessions_per_address_max: most, ..Limits::default() };
+    let server = OurServer::bind(config).map_err(told)?;
+    let address = server.local_addresses().first().copied().ok_or("no address")?;
+    let moorline = Moorline { server, sessions: Vec::new() };
+    Ok((Box::new(moorline), format!("{address} {public}")))
+}
+
+impl Moorline {
+    fn place(session: SessionId) -> usize {
+        session.0 as u32 as usize
+    }
+}
+
+impl Server for Moorline {
+    fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
+        loop {
+            match self.server.poll_until(deadline)? {
+                ServerEvent::Message { session, message: it } => {
+                    return Some(message(session.0 as u32, it, payload));
+                }
+                ServerEvent::Login(request) => request.accept(),
+                ServerEvent::Session(event) => {
+                    let (place, client) = (Self::place(event.session), event.session.0 as u32);
+                    if event.kind == EventKind::LoginSucceeded {
+                        if self.sessions.len() <= place {
+                            self.sessions.resize(place + 1, None);
+                        }
+                        self.sessions[place] = Some(event.session);
+                        return Some(Event::Connected(client));
+                    }
+                    if event.from == State::LoggedIn && event.to != State::LoggedIn {
+                        self.sessions[place] = None;
+                        return Some(Event::Gone(client));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self, to: u32, lane: Lane, payload: &[u8]) -> bool {
+        let Some(session) = self.sessions[to as usize] else { return false };
+        self.server.send_bytes(session, kind(lane), 0, payload).is_ok()
+    }
+
+    fn tick(&mut self) {
+        self.server.flush();
+    }
+}
+
+struct MoorlineClients {
+    to: SocketAddr,
+    key: HostPublicKey,
+    clients: Vec<Client>,
+    /// Who is looked at next, and whether anything was found in this round.
+    next: usize,
+    is_found: bool,
+}
+
+fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+    let (address, key) = invitation.split_once(' ').ok_or("no key")?;
+    Ok(Box::new(MoorlineClients {
+        to: address.parse().map_err(told)?,
+        key: key.parse().map_err(told)?,
+        clients: Vec::new(),
+        next: 0,
+        is_found: false,
+    }))
+}
+
+impl MoorlineClients {
+    fn event(client: u32, event: ClientEvent, payload: &mut Vec<u8>) -> Option<Event> {
+        match event {
+            ClientEvent::Message(it) => Some(message(client, it, payload)),
+            ClientEvent::Session(event) => {
+                if event.kind == EventKind::LoginSucceeded {
+                    return Some(Event::Connected(client));
+                }
+                let is_lost = event.from == State::LoggedIn && event.to != State::LoggedIn;
+                is_lost.then_some(Event::Gone(client))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Clients for MoorlineClients {
+    fn open(&mut self, client: u32) -> Result<(), String> {
+        let config = ClientConfig::native(format!("client-{client}"), self.key)
+            .with_kind(RELIABLE, OurLane::ReliableOrdered)
+            .with_kind(UNRELIABLE, OurLane::Unreliable);
+        self.clients.push(Client::connect(self.to, config).map_err(told)?);
+        Ok(())
+    }
+
+    fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
+        loop {
+            while let Some(client) = self.clients.get_mut(self.next) {
+                while let Some(event) = client.poll() {
+                    if let Some(event) = Self::event(self.next as u32, event, payload) {
+                        self.is_found = true;
+                        return Some(event);
+                    }
+                }
+                self.next += 1;
+            }
+            self.next = 0;
+            let now = Instant::now();
+            if now >= deadline {
+                return None;
+            }
+            if !std::mem::take(&mut self.is_found) {
+                let nap = (NAP_PER_CLIENT * self.clients.len() as u32).max(NAP_MIN);
+                sleep_until(deadline.min(now + nap));
+            }
+        }
+    }
+
+    fn send(&mut self, from: u32, lane: Lane, payload: &[u8]) -> bool {
+        self.clients[from as usize].send_bytes(kind(lane), 0, payload).is_ok()
+    }
+
+    fn tick(&mut self, client: u32) {
+        self.clients[client as usize].flush();
+    }
+}
