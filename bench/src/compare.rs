@@ -11,12 +11,13 @@
 //! * `calls`, `namespace`: what the operating system counts, and where.
 //! * `measure`: one trial; `plan`: all of them, interleaved between peers.
 //! * `table`, `report`: what they came to; `args`: what is asked for.
-//! * `peer_*`: the peers, and `sockets` for those that bring none.
+//! * `peer_*`: the peers; `sockets` for those that bring none, `hub` for those with tasks.
 
 pub mod account;
 mod ages;
 pub mod args;
 mod calls;
+mod hub;
 pub mod load;
 pub mod measure;
 pub mod namespace;
@@ -32,20 +33,29 @@ mod table;
 pub mod trial;
 
 mod peer_bare;
+mod peer_batched;
 mod peer_enet;
+mod peer_kcp;
 mod peer_moorline;
 mod peer_quinn;
 mod peer_renet;
+mod peer_tokio_kcp;
 
 use seam::Peer;
 
 /// All peers, in the order of the tables.
 pub const PEERS: &[Peer] = &[
     peer_moorline::MOORLINE,
+    peer_moorline::TICKED,
     peer_enet::ENET,
     peer_renet::RENET,
+    peer_kcp::KCP,
+    peer_tokio_kcp::TOKIO_KCP,
     peer_quinn::QUINN,
     peer_bare::BARE,
+    peer_bare::TICKED,
+    peer_batched::BATCHED,
+    peer_batched::SEGMENTED,
 ];
 
 /// The peer of this name.

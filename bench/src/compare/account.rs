@@ -15,6 +15,8 @@ pub struct Account {
     /// Resident memory of its own, in bytes. It is what the allocator holds: counting every
     /// allocation would cost the peers that allocate most.
     pub resident_bytes: u64,
+    /// What it was when the process began, before the peer's server was made.
+    pub first_resident_bytes: u64,
     /// The most that was ever resident.
     pub peak_bytes: u64,
     /// UDP datagrams that were sent in the network namespace, by whomever.

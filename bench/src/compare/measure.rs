@@ -51,7 +51,7 @@ pub struct Figures {
     pub age_down: [Option<f64>; 2],
     /// The server's resident memory at its highest, in bytes.
     pub peak_bytes: u64,
-    /// What it grew by for each client, from before the first to when all were in.
+    /// What it grew by for each client, from before there was a server to when all were in.
     pub client_bytes: f64,
     /// Datagrams in the network namespace between the marks, both ways.
     pub datagrams: u64,
@@ -70,6 +70,9 @@ pub struct Figures {
 pub fn measure(peer: &Peer, trial: &Trial, counts_calls: bool) -> Result<Figures, String> {
     if trial.clients > peer.clients_max {
         return Err(format!("cannot: {} clients at most", peer.clients_max));
+    }
+    if trial.message_len > peer.message_len_max {
+        return Err(format!("cannot: {} bytes at most", peer.message_len_max));
     }
     let (mut server, invitation) = Process::start("server", trial, "")?;
     let (mut load, _) = Process::start("load", trial, &invitation)?;
@@ -111,7 +114,7 @@ pub fn measure(peer: &Peer, trial: &Trial, counts_calls: bool) -> Result<Figures
         age_up: end.ages[lane],
         age_down: ages[lane],
         peak_bytes: server.peak_bytes,
-        client_bytes: full.resident_bytes.saturating_sub(empty.resident_bytes) as f64
+        client_bytes: full.resident_bytes.saturating_sub(full.first_resident_bytes) as f64
             / f64::from(trial.clients),
         datagrams: end.datagrams - begin.datagrams,
         calls,

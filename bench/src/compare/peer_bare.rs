@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::seam::{Clients, Event, Lane, Peer, Server, told};
+use super::seam::{Clients, Event, Lane, Pace, Peer, Server, told};
 use super::sockets::{self, DATAGRAM_LEN_MAX, Nest};
 use super::trial::Trial;
 
@@ -15,7 +15,19 @@ pub(super) const BARE: Peer = Peer {
                \"reliable\" is a plain datagram; no encryption, no congestion control",
     is_reliable: false,
     clients_max: u32::MAX,
-    serve,
+    message_len_max: usize::MAX,
+    serve: |_| serve(Pace::Arrival),
+    join,
+};
+
+/// The same in a game loop.
+pub(super) const TICKED: Peer = Peer {
+    name: "bare-ticked",
+    settings: "as bare, with a look at the socket once per tick, until it is empty",
+    is_reliable: false,
+    clients_max: u32::MAX,
+    message_len_max: usize::MAX,
+    serve: |_| serve(Pace::Tick),
     join,
 };
 
@@ -51,15 +63,17 @@ impl Roll {
 }
 
 struct Bare {
+    pace: Pace,
     socket: UdpSocket,
     roll: Roll,
     buffer: Vec<u8>,
 }
 
-fn serve(_: &Trial) -> Result<(Box<dyn Server>, String), String> {
+fn serve(pace: Pace) -> Result<(Box<dyn Server>, String), String> {
     let socket = sockets::of_server()?;
     let address = socket.local_addr().map_err(told)?.to_string();
-    let bare = Bare { socket, roll: Roll::default(), buffer: vec![0; DATAGRAM_LEN_MAX] };
+    let buffer = vec![0; DATAGRAM_LEN_MAX];
+    let bare = Bare { pace, socket, roll: Roll::default(), buffer };
     Ok((Box::new(bare), address))
 }
 
@@ -67,8 +81,10 @@ impl Server for Bare {
     fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
         loop {
             let Ok((len, from)) = self.socket.recv_from(&mut self.buffer) else {
-                if sockets::wait(&self.socket, deadline) {
-                    continue;
+                match self.pace {
+                    Pace::Arrival if sockets::wait(&self.socket, deadline) => continue,
+                    Pace::Arrival => {}
+                    Pace::Tick => sockets::sleep_until(deadline),
                 }
                 return None;
             };

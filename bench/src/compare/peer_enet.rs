@@ -23,6 +23,7 @@ pub(super) const ENET: Peer = Peer {
     is_reliable: true,
     // The protocol has 4,095 peers.
     clients_max: 4_087,
+    message_len_max: usize::MAX,
     serve,
     join,
 };

@@ -8,7 +8,7 @@ use moorline::{
     Server as OurServer, ServerConfig, ServerEvent, SessionId, State, host_key,
 };
 
-use super::seam::{Clients, Event, Lane, Peer, Server, told};
+use super::seam::{Clients, Event, Lane, Pace, Peer, Server, told};
 use super::sockets::sleep_until;
 use super::trial::Trial;
 
@@ -20,7 +20,19 @@ pub(super) const MOORLINE: Peer = Peer {
                unreliable: its unreliable lane; limits raised for clients of one address",
     is_reliable: true,
     clients_max: u32::MAX,
-    serve,
+    message_len_max: usize::MAX,
+    serve: |trial| serve(trial, Pace::Arrival),
+    join,
+};
+
+/// The same in a game loop.
+pub(super) const TICKED: Peer = Peer {
+    name: "moorline-ticked",
+    settings: "as moorline, with poll() once per tick until nothing more comes of it",
+    is_reliable: true,
+    clients_max: u32::MAX,
+    message_len_max: usize::MAX,
+    serve: |trial| serve(trial, Pace::Tick),
     join,
 };
 
@@ -48,11 +60,14 @@ fn message(client: u32, message: Incoming, payload: &mut Vec<u8>) -> Event {
 
 struct Moorline {
     server: OurServer,
+    pace: Pace,
+    /// Whether anything came of the last look.
+    is_found: bool,
     /// By place in the server's table, which is the lower half of a session's number.
     sessions: Vec<Option<SessionId>>,
 }
 
-fn serve(trial: &Trial) -> Result<(Box<dyn Server>, String), String> {
+fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String> {
     let key = host_key::generate().map_err(told)?;
     let public = key.public();
     let mut config = ServerConfig::native(SocketAddr::from(([127, 0, 0, 1], 0)), key)
@@ -63,11 +78,27 @@ fn serve(trial: &Trial) -> Result<(Box<dyn Server>, String), String> {
         Limits { sessions_max: most, sessions_per_address_max: most, ..Limits::default() };
     let server = OurServer::bind(config).map_err(told)?;
     let address = server.local_addresses().first().copied().ok_or("no address")?;
-    let moorline = Moorline { server, sessions: Vec::new() };
+    let moorline = Moorline { server, pace, is_found: false, sessions: Vec::new() };
     Ok((Box::new(moorline), format!("{address} {public}")))
 }
 
 impl Moorline {
+    fn next(&mut self, deadline: Instant) -> Option<ServerEvent> {
+        if self.pace == Pace::Arrival {
+            return self.server.poll_until(deadline);
+        }
+        loop {
+            if let Some(event) = self.server.poll() {
+                self.is_found = true;
+                return Some(event);
+            }
+            if !std::mem::take(&mut self.is_found) {
+                sleep_until(deadline);
+                return None;
+            }
+        }
+    }
+
     fn place(session: SessionId) -> usize {
         session.0 as u32 as usize
     }
@@ -76,7 +107,7 @@ impl Moorline {
 impl Server for Moorline {
     fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
         loop {
-            match self.server.poll_until(deadline)? {
+            match self.next(deadline)? {
                 ServerEvent::Message { session, message: it } => {
                     return Some(message(session.0 as u32, it, payload));
                 }

@@ -10,9 +10,9 @@ use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream,
     ServerConfig, TransportConfig,
 };
-use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::hub::{Hub, Line, Teller};
 use super::seam::{Clients, Event, Lane, Peer, Server, told};
 use super::sockets;
 use super::trial::Trial;
@@ -26,107 +26,30 @@ pub(super) const QUINN: Peer = Peer {
                length prefix; unreliable: DATAGRAM frame",
     is_reliable: true,
     clients_max: u32::MAX,
+    message_len_max: usize::MAX,
     serve,
     join,
 };
 
-/// Events that are taken from the tasks at a time.
-const EVENTS_PER_LOOK: usize = 256;
-
 /// Messages that may wait for a stream.
 const WAITING_MAX: usize = 4_096;
 
-type Told = (Event, Vec<u8>);
-
-/// A connection, and the task that writes its stream.
-struct Line {
-    connection: Connection,
-    words: UnboundedSender<Vec<u8>>,
-}
-
-/// What both ends have: the runtime, and what its tasks tell.
-struct Hub {
-    runtime: Runtime,
-    sender: UnboundedSender<Told>,
-    receiver: UnboundedReceiver<Told>,
-    /// What was taken and not given yet, the next one last.
-    taken: Vec<Told>,
-    lines: Vec<Option<Line>>,
-    opened: UnboundedReceiver<(u32, Line)>,
-    opener: UnboundedSender<(u32, Line)>,
-}
-
-impl Hub {
-    fn new() -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let (sender, receiver) = unbounded_channel();
-        let (opener, opened) = unbounded_channel();
-        let (taken, lines) = (Vec::new(), Vec::new());
-        let runtime = runtime.map_err(told)?;
-        Ok(Self { runtime, sender, receiver, taken, lines, opened, opener })
-    }
-
-    fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
-        if self.taken.is_empty() {
-            let Self { runtime, receiver, taken, .. } = self;
-            runtime.block_on(async {
-                // Tasks run even if the deadline has passed.
-                tokio::task::yield_now().await;
-                let wait = receiver.recv_many(taken, EVENTS_PER_LOOK);
-                _ = tokio::time::timeout_at(deadline.into(), wait).await;
-            });
-            taken.reverse();
-        }
-        let (event, bytes) = self.taken.pop()?;
-        match event {
-            Event::Connected(_) => {
-                while let Ok((number, line)) = self.opened.try_recv() {
-                    let at = number as usize;
-                    if self.lines.len() <= at {
-                        self.lines.resize_with(at + 1, || None);
-                    }
-                    self.lines[at] = Some(line);
-                }
-            }
-            Event::Gone(number) => self.lines[number as usize] = None,
-            Event::Message(..) => *payload = bytes,
-        }
-        Some(event)
-    }
-
-    fn send(&self, to: u32, lane: Lane, payload: &[u8]) -> bool {
-        let Some(Some(line)) = self.lines.get(to as usize) else { return false };
-        match lane {
-            Lane::Reliable => line.words.send(payload.to_vec()).is_ok(),
-            Lane::Unreliable => line.connection.send_datagram(payload.to_vec().into()).is_ok(),
-        }
-    }
-}
-
 /// Lives with a connection: its stream is opened, its messages are told.
-async fn attend(
-    connection: Connection,
-    number: u32,
-    sender: UnboundedSender<Told>,
-    opener: UnboundedSender<(u32, Line)>,
-) {
+async fn attend(connection: Connection, number: u32, teller: Teller) {
     let Ok(stream) = connection.open_uni().await else { return };
     let (words, waiting) = unbounded_channel();
     tokio::spawn(write(stream, waiting));
-    if opener.send((number, Line { connection: connection.clone(), words })).is_err() {
-        return;
-    }
-    _ = sender.send((Event::Connected(number), Vec::new()));
-    tokio::spawn(accept(connection.clone(), number, sender.clone()));
+    teller.connected(number, Line { words, datagrams: Some(connection.clone()) });
+    tokio::spawn(accept(connection.clone(), number, teller.clone()));
     while let Ok(bytes) = connection.read_datagram().await {
-        _ = sender.send((Event::Message(number, Lane::Unreliable), bytes.to_vec()));
+        teller.tell(Event::Message(number, Lane::Unreliable), bytes.to_vec());
     }
-    _ = sender.send((Event::Gone(number), Vec::new()));
+    teller.tell(Event::Gone(number), Vec::new());
 }
 
-async fn accept(connection: Connection, number: u32, sender: UnboundedSender<Told>) {
+async fn accept(connection: Connection, number: u32, teller: Teller) {
     if let Ok(stream) = connection.accept_uni().await {
-        read(stream, number, sender).await;
+        read(stream, number, teller).await;
     }
 }
 
@@ -145,7 +68,7 @@ async fn write(mut stream: SendStream, mut waiting: UnboundedReceiver<Vec<u8>>) 
     }
 }
 
-async fn read(mut stream: RecvStream, number: u32, sender: UnboundedSender<Told>) {
+async fn read(mut stream: RecvStream, number: u32, teller: Teller) {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = stream.read_chunk(usize::MAX, true).await {
         bytes.extend_from_slice(&chunk.bytes);
@@ -153,7 +76,7 @@ async fn read(mut stream: RecvStream, number: u32, sender: UnboundedSender<Told>
         while let Some(len) = bytes[at..].first_chunk() {
             let len = u32::from_be_bytes(*len) as usize;
             let Some(word) = bytes.get(at + 4..at + 4 + len) else { break };
-            _ = sender.send((Event::Message(number, Lane::Reliable), word.to_vec()));
+            teller.tell(Event::Message(number, Lane::Reliable), word.to_vec());
             at += 4 + len;
         }
         bytes.drain(..at);
@@ -187,14 +110,14 @@ fn serve(_: &Trial) -> Result<(Box<dyn Server>, String), String> {
         Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(told)?
     };
     let address = endpoint.local_addr().map_err(told)?;
-    let (accepting, sender, opener) = (endpoint.clone(), hub.sender.clone(), hub.opener.clone());
+    let (accepting, teller) = (endpoint.clone(), hub.teller.clone());
     hub.runtime.spawn(async move {
         let mut number = 0;
         while let Some(incoming) = accepting.accept().await {
-            let (sender, opener) = (sender.clone(), opener.clone());
+            let teller = teller.clone();
             tokio::spawn(async move {
                 if let Ok(connection) = incoming.await {
-                    attend(connection, number, sender, opener).await;
+                    attend(connection, number, teller).await;
                 }
             });
             number += 1;
@@ -243,10 +166,10 @@ impl Clients for QuinnClients {
         let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).map_err(told)?;
         let connecting = endpoint.connect_with(self.config.clone(), self.to, "localhost");
         let connecting = connecting.map_err(told)?;
-        let (sender, opener) = (self.hub.sender.clone(), self.hub.opener.clone());
+        let teller = self.hub.teller.clone();
         self.hub.runtime.spawn(async move {
             if let Ok(connection) = connecting.await {
-                attend(connection, client, sender, opener).await;
+                attend(connection, client, teller).await;
             }
             drop(endpoint);
         });

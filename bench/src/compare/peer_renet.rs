@@ -26,6 +26,7 @@ pub(super) const RENET: Peer = Peer {
     is_reliable: true,
     // It panics above.
     clients_max: 1_024,
+    message_len_max: usize::MAX,
     serve,
     join,
 };

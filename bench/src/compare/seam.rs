@@ -73,10 +73,21 @@ pub struct Peer {
     pub is_reliable: bool,
     /// So many clients are all that it can have.
     pub clients_max: u32,
+    /// So many bytes are the longest message that it takes.
+    pub message_len_max: usize,
     /// Its server.
     pub serve: Serve,
     /// Its clients.
     pub join: Join,
+}
+
+/// When a server looks at its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// When something arrives.
+    Arrival,
+    /// Once a tick, as a game loop does: the processor wakes up less often, and messages wait.
+    Tick,
 }
 
 /// Text for an error of any kind.

@@ -33,6 +33,7 @@ struct App<'a> {
     gone: u32,
     is_quiet: bool,
     tick: u64,
+    first_resident_bytes: u64,
 }
 
 /// Serves until the harness says that it is enough.
@@ -40,13 +41,15 @@ struct App<'a> {
 /// # Errors
 /// When the server does not start.
 pub fn run(peer: &Peer, trial: &Trial) -> Result<(), String> {
+    let tally = Tally { is_reliable: peer.is_reliable, ..Tally::default() };
+    let first_resident_bytes = Account::of_process(&tally).resident_bytes;
     let (server, invitation) = (peer.serve)(trial)?;
     let orders = orders::listen();
     orders::answer(&format!("ready {invitation}"));
     let mut app = App {
         trial,
         server,
-        tally: Tally { is_reliable: peer.is_reliable, ..Tally::default() },
+        tally,
         clients: Vec::new(),
         rooms: Vec::new(),
         backlog: Vec::new(),
@@ -54,6 +57,7 @@ pub fn run(peer: &Peer, trial: &Trial) -> Result<(), String> {
         gone: 0,
         is_quiet: false,
         tick: 0,
+        first_resident_bytes,
     };
     app.serve(&orders);
     Ok(())
@@ -93,6 +97,7 @@ impl App<'_> {
         }
         let mut account = Account::of_process(&self.tally);
         (account.connected, account.gone) = (self.connected, self.gone);
+        account.first_resident_bytes = self.first_resident_bytes;
         orders::answer(&serde_json::to_string(&account).unwrap_or_default());
         Some(())
     }

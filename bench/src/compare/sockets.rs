@@ -82,6 +82,13 @@ impl Nest {
         Ok(())
     }
 
+    /// The client's socket once more, for who sends by itself.
+    pub(super) fn sender(&self, client: u32) -> Result<UdpSocket, String> {
+        let socket = &self.sockets[client as usize];
+        let copy = rustix::io::dup(socket).map_err(told)?;
+        Ok(copy.into())
+    }
+
     pub(super) fn send(&self, client: u32, datagram: &[u8]) -> bool {
         self.sockets[client as usize].send(datagram).is_ok()
     }

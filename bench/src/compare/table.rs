@@ -32,7 +32,12 @@ const RATIO: Column = ("x bare", |row| {
 });
 const PEAK: Column =
     ("peak MB", |row| format!("{:.1}", row.figures.peak_bytes as f64 / f64::from(1 << 20)));
-const CLIENT: Column = ("KB a client", |row| brief(row.figures.client_bytes / 1_024.0));
+/// Among few, what all share would count as theirs.
+const CLIENTS_MIN: u32 = 100;
+const CLIENT: Column = ("KB a client", |row| {
+    let told = brief(row.figures.client_bytes / 1_024.0);
+    if row.trial.clients < CLIENTS_MIN { String::new() } else { told }
+});
 const CALLS: Column = ("calls", |row| row.calls.map_or_else(String::new, brief));
 const DATAGRAMS: Column = ("datagrams", |row| row.per_unit(row.figures.datagrams as f64));
 const MESSAGE: Column = ("us a message", |row| brief(cost(row.trial, row.figures)));
