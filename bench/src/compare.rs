@@ -10,7 +10,7 @@
 //! * `orders`, `server`, `load`, `process`: the two processes and the conversation with them.
 //! * `calls`, `namespace`: what the operating system counts, and where.
 //! * `measure`: one trial; `plan`: all of them, interleaved between peers.
-//! * `table`, `report`: what they came to; `args`: what is asked for.
+//! * `table`, `plots`, `report`: what they came to; `args`: what is asked for.
 //! * `peer_*`: the peers; `sockets` for those that bring none, `hub` for those with tasks.
 
 pub mod account;
@@ -24,6 +24,7 @@ pub mod namespace;
 mod orders;
 mod payload;
 pub mod plan;
+mod plots;
 mod process;
 pub mod report;
 pub mod seam;

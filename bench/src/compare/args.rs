@@ -60,6 +60,9 @@ pub struct Compare {
     /// Writes all figures to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes SVG plots to this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub plots: Option<PathBuf>,
 }
 
 fn peer_name(name: &str) -> Result<String, String> {

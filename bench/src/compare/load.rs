@@ -10,8 +10,10 @@ use super::payload::{self, From, Stream, Tally};
 use super::seam::{Clients, Event, Lane, Peer};
 use super::trial::{PHASES, ROOM_LEN, Scenario, Trial};
 
-/// Clients that connect at a time, where it is no storm.
+/// Clients that connect at a time, where it is no storm: so many, or this part of all, as those
+/// that are in have to be looked at in between.
 const CONNECTING_MAX: u32 = 64;
+const CONNECTING_PART: u32 = 100;
 
 /// Ticks between two messages, reliable ones and those to a room.
 const WORD_TICKS: u64 = 30;
@@ -119,7 +121,7 @@ impl Load<'_> {
     fn open_some(&mut self) -> Result<(), String> {
         let most = match self.trial.scenario {
             Scenario::Storm => u32::MAX,
-            _ => CONNECTING_MAX,
+            _ => CONNECTING_MAX.max(self.trial.clients / CONNECTING_PART),
         };
         let is_held = self.trial.scenario == Scenario::Storm && !self.is_sending;
         if self.clients.is_empty() {

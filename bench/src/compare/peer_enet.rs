@@ -163,8 +163,8 @@ fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
 }
 
 impl Clients for EnetClients {
-    fn open(&mut self, _: u32) -> Result<(), String> {
-        let mut host = host(sockets::of_client()?, 1)?;
+    fn open(&mut self, client: u32) -> Result<(), String> {
+        let mut host = host(sockets::of_client(client)?, 1)?;
         host.connect(self.to, CHANNELS, 0).map_err(|_| "no peer is free")?;
         host.flush();
         self.hosts.push(host);

@@ -33,15 +33,18 @@ const UPDATE: Duration = Duration::from_millis(10);
 /// Segments that may wait in a conversation.
 const WAITING_MAX: usize = 1_024;
 
-struct Wire {
-    socket: Rc<UdpSocket>,
-    to: SocketAddr,
+enum Wire {
+    Server(Rc<UdpSocket>, SocketAddr),
+    Client(Rc<mio::net::UdpSocket>),
 }
 
 impl Write for Wire {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
         // What a full socket does not take is repeated as if it were lost.
-        _ = self.socket.send_to(datagram, self.to);
+        _ = match self {
+            Self::Server(socket, to) => socket.send_to(datagram, *to),
+            Self::Client(socket) => socket.send(datagram),
+        };
         Ok(datagram.len())
     }
 
@@ -56,8 +59,8 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn new(number: u32, socket: &Rc<UdpSocket>, to: SocketAddr) -> Result<Self, String> {
-        let mut kcp = Kcp::new(number, Wire { socket: Rc::clone(socket), to });
+    fn new(number: u32, wire: Wire) -> Result<Self, String> {
+        let mut kcp = Kcp::new(number, wire);
         kcp.set_nodelay(true, 10, 2, true);
         kcp.set_wndsize(256, 256);
         kcp.set_mtu(1_400).map_err(told)?;
@@ -177,7 +180,8 @@ impl Server for ByHand {
             };
             let number = get_conv(&self.buffer[..len]);
             if self.table.at(number).is_none() {
-                let new = Conversation::new(number, &self.socket, from);
+                let wire = Wire::Server(Rc::clone(&self.socket), from);
+                let new = Conversation::new(number, wire);
                 self.table.insert(number, new.ok()?);
             }
             self.table.input(number, &self.buffer[..len]);
@@ -204,8 +208,8 @@ fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
 impl Clients for ByHandClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         self.nest.open(self.to)?;
-        let socket = Rc::new(self.nest.sender(client)?);
-        let mut it = Conversation::new(client, &socket, self.to)?;
+        let wire = Wire::Client(self.nest.sender(client));
+        let mut it = Conversation::new(client, wire)?;
         it.send(HELLO);
         self.table.insert(client, it);
         Ok(())

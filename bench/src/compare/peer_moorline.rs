@@ -1,11 +1,11 @@
 //! Moorline by its front door: the native protocol in its default settings.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use moorline::{
     Client, ClientConfig, ClientEvent, EventKind, HostPublicKey, Incoming, Lane as OurLane, Limits,
-    Server as OurServer, ServerConfig, ServerEvent, SessionId, State, host_key,
+    Listener, Server as OurServer, ServerConfig, ServerEvent, SessionId, State, host_key,
 };
 
 use super::seam::{Clients, Event, Lane, Pace, Peer, Server, told};
@@ -44,6 +44,11 @@ const UNRELIABLE: u16 = 101;
 const NAP_PER_CLIENT: Duration = Duration::from_micros(5);
 const NAP_MIN: Duration = Duration::from_micros(50);
 
+/// A client binds to no address, of which a family of addresses has as many as there are ports:
+/// others dial the server's second listener.
+const CLIENTS_PER_FAMILY: u32 = 60_000;
+const LOCAL_V6: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0));
+
 const fn kind(lane: Lane) -> u16 {
     match lane {
         Lane::Reliable => RELIABLE,
@@ -76,10 +81,19 @@ fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String>
     let most = trial.clients as usize + 8;
     config.host.limits =
         Limits { sessions_max: most, sessions_per_address_max: most, ..Limits::default() };
+    if trial.clients > CLIENTS_PER_FAMILY {
+        let more = config.listeners.first().cloned().map(|listener| match listener {
+            Listener::Native { key, native, .. } => {
+                Listener::Native { address: LOCAL_V6, key, native }
+            }
+            other => other,
+        });
+        config.listeners.extend(more);
+    }
     let server = OurServer::bind(config).map_err(told)?;
-    let address = server.local_addresses().first().copied().ok_or("no address")?;
+    let addresses: Vec<String> = server.local_addresses().iter().map(ToString::to_string).collect();
     let moorline = Moorline { server, pace, is_found: false, sessions: Vec::new() };
-    Ok((Box::new(moorline), format!("{address} {public}")))
+    Ok((Box::new(moorline), format!("{public} {}", addresses.join(" "))))
 }
 
 impl Moorline {
@@ -142,7 +156,7 @@ impl Server for Moorline {
 }
 
 struct MoorlineClients {
-    to: SocketAddr,
+    to: Vec<SocketAddr>,
     key: HostPublicKey,
     clients: Vec<Client>,
     /// Who is looked at next, and whether anything was found in this round.
@@ -151,10 +165,12 @@ struct MoorlineClients {
 }
 
 fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
-    let (address, key) = invitation.split_once(' ').ok_or("no key")?;
+    let mut words = invitation.split(' ');
+    let key = words.next().ok_or("no key")?.parse().map_err(told)?;
+    let to: Result<Vec<SocketAddr>, _> = words.map(str::parse).collect();
     Ok(Box::new(MoorlineClients {
-        to: address.parse().map_err(told)?,
-        key: key.parse().map_err(told)?,
+        to: to.map_err(told)?,
+        key,
         clients: Vec::new(),
         next: 0,
         is_found: false,
@@ -182,7 +198,8 @@ impl Clients for MoorlineClients {
         let config = ClientConfig::native(format!("client-{client}"), self.key)
             .with_kind(RELIABLE, OurLane::ReliableOrdered)
             .with_kind(UNRELIABLE, OurLane::Unreliable);
-        self.clients.push(Client::connect(self.to, config).map_err(told)?);
+        let to = self.to.get((client / CLIENTS_PER_FAMILY) as usize).ok_or("no ports are left")?;
+        self.clients.push(Client::connect(*to, config).map_err(told)?);
         Ok(())
     }
 

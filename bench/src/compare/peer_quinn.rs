@@ -1,6 +1,6 @@
 //! `quinn` on a current-thread tokio runtime at each end: a task for each connection.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,7 +163,7 @@ fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
 impl Clients for QuinnClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let _context = self.hub.runtime.enter();
-        let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).map_err(told)?;
+        let endpoint = Endpoint::client(sockets::address_of(client)).map_err(told)?;
         let connecting = endpoint.connect_with(self.config.clone(), self.to, "localhost");
         let connecting = connecting.map_err(told)?;
         let teller = self.hub.teller.clone();

@@ -178,7 +178,7 @@ impl Clients for RenetClients {
         let token = ConnectToken::generate(now, PROTOCOL, 300, id, 15, vec![self.to], None, &KEY);
         let connect_token = token.map_err(told)?;
         let authentication = ClientAuthentication::Secure { connect_token };
-        let socket = sockets::of_client()?;
+        let socket = sockets::of_client(client)?;
         self.clients.push(Client {
             client: RenetClient::new(self.config.clone()),
             transport: NetcodeClientTransport::new(now, authentication, socket).map_err(told)?,

@@ -127,7 +127,7 @@ fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
 impl Clients for TokioKcpClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let (teller, to) = (self.hub.teller.clone(), self.to);
-        let socket = sockets::of_client()?;
+        let socket = sockets::of_client(client)?;
         self.hub.runtime.spawn(async move {
             let Ok(socket) = UdpSocket::from_std(socket) else { return };
             // Zero is for the server to choose.

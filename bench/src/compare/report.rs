@@ -65,6 +65,9 @@ pub fn compare(args: &Compare) -> Result<(), String> {
         // Not after everything was measured.
         fs::write(file, "").map_err(|error| format!("{}: {error}", file.display()))?;
     }
+    if let Some(folder) = &args.plots {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let has_namespace = namespace::enter();
     let peers: Vec<&Peer> = PEERS.iter().filter(|peer| is_wanted(peer.name, &args.peers)).collect();
     let machine = machine();
@@ -90,6 +93,9 @@ pub fn compare(args: &Compare) -> Result<(), String> {
         println!("\n{NOTES}\n");
         peers.iter().for_each(|peer| println!("* {}: {}", peer.name, peer.settings));
         cells.extend(own);
+    }
+    if let Some(folder) = &args.plots {
+        super::plots::write(folder, &cells)?;
     }
     let of = |peer: &&Peer| Settings { name: peer.name, settings: peer.settings };
     let everything = Everything {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Token};
@@ -13,6 +14,8 @@ use super::seam::told;
 
 /// What every server asks for where it can.
 const BUFFER_BYTES: usize = 4 << 20;
+
+const CLIENTS_PER_ADDRESS: u32 = 20_000;
 
 /// More than any datagram.
 pub(super) const DATAGRAM_LEN_MAX: usize = 65_536;
@@ -28,9 +31,15 @@ pub(super) fn of_server() -> Result<UdpSocket, String> {
     Ok(socket.into())
 }
 
+/// Where a client binds: one address has not enough ports for all.
+pub(super) fn address_of(client: u32) -> SocketAddr {
+    let host = 1 + client / CLIENTS_PER_ADDRESS;
+    SocketAddr::from((Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() - 1 + host), 0))
+}
+
 /// A client's socket, which does not block either.
-pub(super) fn of_client() -> Result<UdpSocket, String> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(told)?;
+pub(super) fn of_client(client: u32) -> Result<UdpSocket, String> {
+    let socket = UdpSocket::bind(address_of(client)).map_err(told)?;
     socket.set_nonblocking(true).map_err(told)?;
     Ok(socket)
 }
@@ -59,7 +68,7 @@ pub(super) fn sleep_until(deadline: Instant) {
 pub(super) struct Nest {
     poll: mio::Poll,
     events: mio::Events,
-    sockets: Vec<mio::net::UdpSocket>,
+    sockets: Vec<Rc<mio::net::UdpSocket>>,
     /// Who may have something to read.
     ready: VecDeque<u32>,
 }
@@ -72,21 +81,19 @@ impl Nest {
 
     /// A socket for the next client.
     pub(super) fn open(&mut self, to: SocketAddr) -> Result<(), String> {
-        let socket = of_client()?;
+        let socket = of_client(self.sockets.len() as u32)?;
         socket.connect(to).map_err(told)?;
         let mut socket = mio::net::UdpSocket::from_std(socket);
         let token = Token(self.sockets.len());
         let registry = self.poll.registry();
         registry.register(&mut socket, token, Interest::READABLE).map_err(told)?;
-        self.sockets.push(socket);
+        self.sockets.push(Rc::new(socket));
         Ok(())
     }
 
-    /// The client's socket once more, for who sends by itself.
-    pub(super) fn sender(&self, client: u32) -> Result<UdpSocket, String> {
-        let socket = &self.sockets[client as usize];
-        let copy = rustix::io::dup(socket).map_err(told)?;
-        Ok(copy.into())
+    /// The client's socket, for who sends by itself.
+    pub(super) fn sender(&self, client: u32) -> Rc<mio::net::UdpSocket> {
+        Rc::clone(&self.sockets[client as usize])
     }
 
     pub(super) fn send(&self, client: u32, datagram: &[u8]) -> bool {
