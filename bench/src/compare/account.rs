@@ -67,10 +67,30 @@ impl Account {
         }
     }
 
+    /// Adds what another process of the load has to tell. Ages stay those of the first.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.connected += other.connected;
+        self.gone += other.gone;
+        self.connect_seconds = self.connect_seconds.max(other.connect_seconds);
+        for lane in 0..2 {
+            self.sent[lane] += other.sent[lane];
+            self.received[lane] += other.received[lane];
+        }
+        self.corrupt += other.corrupt;
+        self.out_of_order += other.out_of_order;
+        self.refused += other.refused;
+    }
+
     /// Application messages in and out.
     pub fn messages(&self) -> u64 {
         self.sent.iter().chain(&self.received).sum()
     }
+}
+
+/// Bytes that the machine can still give.
+pub(super) fn available_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    kilobytes(&text, "MemAvailable:") * 1_024
 }
 
 fn kilobytes(status: &str, name: &str) -> u64 {

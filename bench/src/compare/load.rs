@@ -13,7 +13,7 @@ use super::trial::{PHASES, ROOM_LEN, Scenario, Trial};
 /// Clients that connect at a time, where it is no storm: so many, or this part of all, as those
 /// that are in have to be looked at in between.
 const CONNECTING_MAX: u32 = 64;
-const CONNECTING_PART: u32 = 100;
+const CONNECTING_PART: u32 = 200;
 
 /// Ticks between two messages, reliable ones and those to a room.
 const WORD_TICKS: u64 = 30;
@@ -55,9 +55,6 @@ struct Load<'a> {
 /// # Errors
 /// When clients cannot be made.
 pub fn run(peer: &Peer, trial: &Trial, invitation: &str) -> Result<(), String> {
-    // A client may have a socket and something to wait with. What is too few shows when it is
-    // opened.
-    _ = moorline_udp::raise_open_files_limit(u64::from(trial.clients) * 3 + 256);
     let ends = (peer.join)(trial, invitation)?;
     let orders = orders::listen();
     let mut load = Load {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::account::{Account, available_bytes};
 use super::calls::Calls;
 use super::orders::Order;
-use super::process::Process;
+use super::process::{Load, Process};
 use super::seam::{Lane, Peer};
 use super::trial::{Scenario, Trial};
 
@@ -21,6 +21,9 @@ const CONNECT_TIME_PER_CLIENT: Duration = Duration::from_millis(3);
 /// How long what is under way has to come in, and the least that is waited for repeats.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 const SETTLE_TIME: Duration = Duration::from_millis(300);
+
+/// What is left of the machine's memory for others.
+const MEMORY_LEFT: u64 = 4 << 30;
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -75,7 +78,7 @@ pub fn measure(peer: &Peer, trial: &Trial, counts_calls: bool) -> Result<Figures
         return Err(format!("cannot: {} bytes at most", peer.message_len_max));
     }
     let (mut server, invitation) = Process::start("server", trial, "")?;
-    let (mut load, _) = Process::start("load", trial, &invitation)?;
+    let mut load = Load::start(trial, &invitation)?;
     let empty = server.order(Order::Mark)?;
     let is_storm = trial.scenario == Scenario::Storm;
     if is_storm {
@@ -123,13 +126,16 @@ pub fn measure(peer: &Peer, trial: &Trial, counts_calls: bool) -> Result<Figures
     })
 }
 
-fn connect(server: &mut Process, load: &mut Process, trial: &Trial) -> Result<(), String> {
+fn connect(server: &mut Process, load: &mut Load, trial: &Trial) -> Result<(), String> {
     let end = Instant::now() + CONNECT_TIME + CONNECT_TIME_PER_CLIENT * trial.clients;
     loop {
         let (at_load, at_server) = (load.order(Order::Mark)?, server.order(Order::Mark)?);
         let connected = at_load.connected.min(at_server.connected);
         if connected >= trial.clients {
             return Ok(());
+        }
+        if available_bytes() < MEMORY_LEFT {
+            return Err(format!("no memory for more than {connected} of {}", trial.clients));
         }
         if Instant::now() >= end || at_load.gone > 0 {
             return Err(format!("{connected} of {} connected", trial.clients));
@@ -139,7 +145,7 @@ fn connect(server: &mut Process, load: &mut Process, trial: &Trial) -> Result<()
 }
 
 /// Nothing more is sent; the last accounts are those of when everything reliable came, or will not.
-fn drain(server: &mut Process, load: &mut Process) -> Result<[Account; 2], String> {
+fn drain(server: &mut Process, load: &mut Load) -> Result<[Account; 2], String> {
     // Clients first: a server that echoes has nothing of its own.
     load.order(Order::Quiet)?;
     server.order(Order::Quiet)?;

@@ -16,8 +16,6 @@ pub fn enter() -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    // Sockets of many clients: a limit that is harder to raise inside.
-    _ = moorline_udp::raise_open_files_limit(500_000);
     for flags in ["-n", "-rn"] {
         let probe = Command::new("unshare")
             .args([flags, "sh", "-c", "ip link set lo mtu 1500 up"])

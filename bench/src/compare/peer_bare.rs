@@ -114,10 +114,10 @@ struct BareClients {
     buffer: Vec<u8>,
 }
 
-pub(super) fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+pub(super) fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     let to = invitation.parse().map_err(told)?;
     let buffer = vec![0; DATAGRAM_LEN_MAX];
-    Ok(Box::new(BareClients { nest: Nest::new()?, to, hellos: Vec::new(), buffer }))
+    Ok(Box::new(BareClients { nest: Nest::new(trial.first)?, to, hellos: Vec::new(), buffer }))
 }
 
 impl Clients for BareClients {

@@ -194,22 +194,29 @@ impl Server for ByHand {
 }
 
 struct ByHandClients {
+    first: u32,
     nest: Nest,
     table: Table,
     to: SocketAddr,
     buffer: Vec<u8>,
 }
 
-fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     let (to, buffer) = (invitation.parse().map_err(told)?, vec![0; DATAGRAM_LEN_MAX]);
-    Ok(Box::new(ByHandClients { nest: Nest::new()?, table: Table::new(), to, buffer }))
+    Ok(Box::new(ByHandClients {
+        nest: Nest::new(trial.first)?,
+        first: trial.first,
+        table: Table::new(),
+        to,
+        buffer,
+    }))
 }
 
 impl Clients for ByHandClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         self.nest.open(self.to)?;
         let wire = Wire::Client(self.nest.sender(client));
-        let mut it = Conversation::new(client, wire)?;
+        let mut it = Conversation::new(self.first + client, wire)?;
         it.send(HELLO);
         self.table.insert(client, it);
         Ok(())

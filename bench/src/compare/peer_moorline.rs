@@ -10,7 +10,7 @@ use moorline::{
 
 use super::seam::{Clients, Event, Lane, Pace, Peer, Server, told};
 use super::sockets::sleep_until;
-use super::trial::Trial;
+use super::trial::{Scenario, Trial};
 
 /// Moorline.
 pub(super) const MOORLINE: Peer = Peer {
@@ -43,6 +43,10 @@ const UNRELIABLE: u16 = 101;
 /// looking takes no more than a part of their time.
 const NAP_PER_CLIENT: Duration = Duration::from_micros(5);
 const NAP_MIN: Duration = Duration::from_micros(50);
+
+/// Very many clients that have nothing to do are looked at this seldom, or the load would take the
+/// processor from the server.
+const REST_PER_CLIENT: Duration = Duration::from_micros(20);
 
 /// A client binds to no address, of which a family of addresses has as many as there are ports:
 /// others dial the server's second listener.
@@ -156,22 +160,32 @@ impl Server for Moorline {
 }
 
 struct MoorlineClients {
+    first: u32,
     to: Vec<SocketAddr>,
     key: HostPublicKey,
     clients: Vec<Client>,
+    /// Whether each has something to flush.
+    has_sent: Vec<bool>,
+    is_idle: bool,
+    /// When the next round of looks at all sockets begins.
+    look_at: Instant,
     /// Who is looked at next, and whether anything was found in this round.
     next: usize,
     is_found: bool,
 }
 
-fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     let mut words = invitation.split(' ');
     let key = words.next().ok_or("no key")?.parse().map_err(told)?;
     let to: Result<Vec<SocketAddr>, _> = words.map(str::parse).collect();
     Ok(Box::new(MoorlineClients {
+        first: trial.first,
+        is_idle: trial.scenario == Scenario::Idle,
+        look_at: Instant::now(),
         to: to.map_err(told)?,
         key,
         clients: Vec::new(),
+        has_sent: Vec::new(),
         next: 0,
         is_found: false,
     }))
@@ -195,16 +209,24 @@ impl MoorlineClients {
 
 impl Clients for MoorlineClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
+        let client = self.first + client;
         let config = ClientConfig::native(format!("client-{client}"), self.key)
             .with_kind(RELIABLE, OurLane::ReliableOrdered)
             .with_kind(UNRELIABLE, OurLane::Unreliable);
         let to = self.to.get((client / CLIENTS_PER_FAMILY) as usize).ok_or("no ports are left")?;
+        self.has_sent.push(false);
         self.clients.push(Client::connect(*to, config).map_err(told)?);
         Ok(())
     }
 
     fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
         loop {
+            if self.next == 0 && Instant::now() < self.look_at {
+                sleep_until(deadline.min(self.look_at));
+                if Instant::now() >= deadline {
+                    return None;
+                }
+            }
             while let Some(client) = self.clients.get_mut(self.next) {
                 while let Some(event) = client.poll() {
                     if let Some(event) = Self::event(self.next as u32, event, payload) {
@@ -216,21 +238,27 @@ impl Clients for MoorlineClients {
             }
             self.next = 0;
             let now = Instant::now();
+            let clients = self.clients.len() as u32;
+            let is_found = std::mem::take(&mut self.is_found);
+            self.look_at = match (self.is_idle, is_found) {
+                (true, _) => now + REST_PER_CLIENT * clients,
+                (false, true) => now,
+                (false, false) => deadline.min(now + (NAP_PER_CLIENT * clients).max(NAP_MIN)),
+            };
             if now >= deadline {
                 return None;
-            }
-            if !std::mem::take(&mut self.is_found) {
-                let nap = (NAP_PER_CLIENT * self.clients.len() as u32).max(NAP_MIN);
-                sleep_until(deadline.min(now + nap));
             }
         }
     }
 
     fn send(&mut self, from: u32, lane: Lane, payload: &[u8]) -> bool {
+        self.has_sent[from as usize] = true;
         self.clients[from as usize].send_bytes(kind(lane), 0, payload).is_ok()
     }
 
     fn tick(&mut self, client: u32) {
-        self.clients[client as usize].flush();
+        if std::mem::take(&mut self.has_sent[client as usize]) {
+            self.clients[client as usize].flush();
+        }
     }
 }

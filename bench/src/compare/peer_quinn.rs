@@ -137,12 +137,13 @@ impl Server for Quinn {
 }
 
 struct QuinnClients {
+    first: u32,
     hub: Hub,
     to: SocketAddr,
     config: ClientConfig,
 }
 
-fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     let (address, hex) = invitation.split_once(' ').ok_or("no certificate")?;
     let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
     let certificate: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
@@ -157,13 +158,18 @@ fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).map_err(told)?;
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(transport(Some(Duration::from_secs(5)))?);
-    Ok(Box::new(QuinnClients { hub: Hub::new()?, to: address.parse().map_err(told)?, config }))
+    Ok(Box::new(QuinnClients {
+        first: trial.first,
+        hub: Hub::new()?,
+        to: address.parse().map_err(told)?,
+        config,
+    }))
 }
 
 impl Clients for QuinnClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let _context = self.hub.runtime.enter();
-        let endpoint = Endpoint::client(sockets::address_of(client)).map_err(told)?;
+        let endpoint = Endpoint::client(sockets::address_of(self.first + client)).map_err(told)?;
         let connecting = endpoint.connect_with(self.config.clone(), self.to, "localhost");
         let connecting = connecting.map_err(told)?;
         let teller = self.hub.teller.clone();

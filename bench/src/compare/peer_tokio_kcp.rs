@@ -116,22 +116,28 @@ impl Server for TokioKcp {
 }
 
 struct TokioKcpClients {
+    first: u32,
     hub: Hub,
     to: SocketAddr,
 }
 
-fn join(_: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
-    Ok(Box::new(TokioKcpClients { hub: Hub::new()?, to: invitation.parse().map_err(told)? }))
+fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
+    Ok(Box::new(TokioKcpClients {
+        first: trial.first,
+        hub: Hub::new()?,
+        to: invitation.parse().map_err(told)?,
+    }))
 }
 
 impl Clients for TokioKcpClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let (teller, to) = (self.hub.teller.clone(), self.to);
-        let socket = sockets::of_client(client)?;
+        let number = self.first + client;
+        let socket = sockets::of_client(number)?;
         self.hub.runtime.spawn(async move {
             let Ok(socket) = UdpSocket::from_std(socket) else { return };
             // Zero is for the server to choose.
-            let (config, number) = (config(), client + 1);
+            let (config, number) = (config(), number + 1);
             let stream = KcpStream::connect_with_socket_conv(&config, number, socket, to);
             if let Ok(stream) = stream.await {
                 attend(stream, client, Side::Client, teller).await;

@@ -59,6 +59,10 @@ impl Process {
     /// Gives an order, and takes the account that is its answer.
     pub(super) fn order(&mut self, order: Order) -> Result<Account, String> {
         self.tell(order);
+        self.account()
+    }
+
+    fn account(&mut self) -> Result<Account, String> {
         let line = self.answer()?;
         serde_json::from_str(&line).map_err(|error| format!("{}: {error}: {line}", self.name))
     }
@@ -86,6 +90,40 @@ impl Process {
         let line = lines.iter().skip(place.map_or(0, |place| place + 1)).find(is_telling);
         let line = line.map_or("it ended", String::as_str);
         format!("{}: {line}", self.name)
+    }
+}
+
+/// The load: as many processes as its clients need files.
+#[derive(Debug)]
+pub(super) struct Load(Vec<Process>);
+
+/// Files that a process has beside those of its clients.
+const FILES: u64 = 256;
+
+impl Load {
+    /// Starts all of them.
+    pub(super) fn start(trial: &Trial, invitation: &str) -> Result<Self, String> {
+        let files = moorline_udp::raise_open_files_limit(u64::from(trial.clients) + FILES);
+        let most = u32::try_from(files.saturating_sub(FILES)).unwrap_or(u32::MAX).max(1);
+        let parts = (0..trial.clients).step_by(most as usize).map(|first| {
+            let clients = most.min(trial.clients - first);
+            Process::start("load", &Trial { first, clients, ..trial.clone() }, invitation)
+        });
+        Ok(Self(parts.map(|part| Ok(part?.0)).collect::<Result<_, String>>()?))
+    }
+
+    /// As [`Process::order`]: the sum of their accounts.
+    pub(super) fn order(&mut self, order: Order) -> Result<Account, String> {
+        self.0.iter_mut().for_each(|process| process.tell(order));
+        let mut sum: Option<Account> = None;
+        for process in &mut self.0 {
+            let account = process.account()?;
+            match &mut sum {
+                Some(sum) => sum.add(&account),
+                None => sum = Some(account),
+            }
+        }
+        sum.ok_or_else(|| "no clients".to_owned())
     }
 }
 

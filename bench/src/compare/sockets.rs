@@ -66,6 +66,7 @@ pub(super) fn sleep_until(deadline: Instant) {
 /// The sockets of all clients.
 #[derive(Debug)]
 pub(super) struct Nest {
+    first: u32,
     poll: mio::Poll,
     events: mio::Events,
     sockets: Vec<Rc<mio::net::UdpSocket>>,
@@ -74,14 +75,15 @@ pub(super) struct Nest {
 }
 
 impl Nest {
-    pub(super) fn new() -> Result<Self, String> {
+    /// For clients of which this is the first.
+    pub(super) fn new(first: u32) -> Result<Self, String> {
         let (poll, events) = (mio::Poll::new().map_err(told)?, mio::Events::with_capacity(1_024));
-        Ok(Self { poll, events, sockets: Vec::new(), ready: VecDeque::new() })
+        Ok(Self { first, poll, events, sockets: Vec::new(), ready: VecDeque::new() })
     }
 
     /// A socket for the next client.
     pub(super) fn open(&mut self, to: SocketAddr) -> Result<(), String> {
-        let socket = of_client(self.sockets.len() as u32)?;
+        let socket = of_client(self.first + self.sockets.len() as u32)?;
         socket.connect(to).map_err(told)?;
         let mut socket = mio::net::UdpSocket::from_std(socket);
         let token = Token(self.sockets.len());

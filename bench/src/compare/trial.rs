@@ -73,6 +73,8 @@ pub struct Trial {
     pub scenario: Scenario,
     /// By how many clients.
     pub clients: u32,
+    /// Which of all is the first of these: a process has not enough files for very many.
+    pub first: u32,
     /// Bytes of a message, in [`Scenario::Echo`].
     pub message_len: usize,
     /// Messages under way for each connection, there as well.
@@ -149,6 +151,7 @@ pub fn trials(scenario: Scenario, clients: &[u32], seconds: f64, is_quick: bool)
         peer: String::new(),
         scenario,
         clients,
+        first: 0,
         message_len,
         window,
         seconds,
