@@ -137,8 +137,9 @@ fn connect(server: &mut Process, load: &mut Load, trial: &Trial) -> Result<(), S
         if available_bytes() < MEMORY_LEFT {
             return Err(format!("no memory for more than {connected} of {}", trial.clients));
         }
-        if Instant::now() >= end || at_load.gone > 0 {
-            return Err(format!("{connected} of {} connected", trial.clients));
+        if Instant::now() >= end || at_load.gone + at_server.gone > 0 {
+            let (all, gone) = (trial.clients, at_load.gone.max(at_server.gone));
+            return Err(format!("{connected} of {all} connected, {gone} lost"));
         }
         std::thread::sleep(LOOK);
     }

@@ -28,7 +28,8 @@ pub(super) const MOORLINE: Peer = Peer {
 /// The same in a game loop.
 pub(super) const TICKED: Peer = Peer {
     name: "moorline-ticked",
-    settings: "as moorline, with poll() once per tick until nothing more comes of it",
+    settings: "as moorline, with poll() in a game loop once per tick, as often as it takes for two \
+               datagrams of each client",
     is_reliable: true,
     clients_max: u32::MAX,
     message_len_max: usize::MAX,
@@ -38,6 +39,10 @@ pub(super) const TICKED: Peer = Peer {
 
 const RELIABLE: u16 = 100;
 const UNRELIABLE: u16 = 101;
+
+/// A look takes 256 datagrams and does not say whether there are more: so many clients may have
+/// sent two each.
+const CLIENTS_PER_LOOK: u32 = 128;
 
 /// How long clients sleep for each of them after a look at all sockets that found nothing, so that
 /// looking takes no more than a part of their time.
@@ -70,8 +75,9 @@ fn message(client: u32, message: Incoming, payload: &mut Vec<u8>) -> Event {
 struct Moorline {
     server: OurServer,
     pace: Pace,
-    /// Whether anything came of the last look.
-    is_found: bool,
+    /// Looks that a tick has, and those that are left of this one's.
+    looks: u32,
+    looks_left: u32,
     /// By place in the server's table, which is the lower half of a session's number.
     sessions: Vec<Option<SessionId>>,
 }
@@ -82,7 +88,7 @@ fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String>
     let mut config = ServerConfig::native(SocketAddr::from(([127, 0, 0, 1], 0)), key)
         .with_kind(RELIABLE, OurLane::ReliableOrdered)
         .with_kind(UNRELIABLE, OurLane::Unreliable);
-    let most = trial.clients as usize + 8;
+    let most = trial.clients as usize * 2 + 64;
     config.host.limits =
         Limits { sessions_max: most, sessions_per_address_max: most, ..Limits::default() };
     if trial.clients > CLIENTS_PER_FAMILY {
@@ -96,7 +102,8 @@ fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String>
     }
     let server = OurServer::bind(config).map_err(told)?;
     let addresses: Vec<String> = server.local_addresses().iter().map(ToString::to_string).collect();
-    let moorline = Moorline { server, pace, is_found: false, sessions: Vec::new() };
+    let looks = 2 + trial.clients / CLIENTS_PER_LOOK;
+    let moorline = Moorline { server, pace, looks, looks_left: looks, sessions: Vec::new() };
     Ok((Box::new(moorline), format!("{public} {}", addresses.join(" "))))
 }
 
@@ -107,10 +114,11 @@ impl Moorline {
         }
         loop {
             if let Some(event) = self.server.poll() {
-                self.is_found = true;
                 return Some(event);
             }
-            if !std::mem::take(&mut self.is_found) {
+            self.looks_left -= 1;
+            if self.looks_left == 0 {
+                self.looks_left = self.looks;
                 sleep_until(deadline);
                 return None;
             }
