@@ -87,6 +87,8 @@ pub fn measure(peer: &Peer, trial: &Trial, counts_calls: bool) -> Result<Figures
     connect(&mut server, &mut load, trial)?;
     let full = server.order(Order::Mark)?;
     if !is_storm {
+        // Not before: those that are not in yet would have to share the processor with states.
+        server.order(Order::Go)?;
         load.order(Order::Go)?;
         std::thread::sleep(WARM_UP);
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// What the harness tells a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// To connect and to send; the load's only.
+    /// To send; in a storm, for the load, to connect.
     Go,
     /// To forget ages and to tell its account.
     Begin,

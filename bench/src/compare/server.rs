@@ -31,6 +31,7 @@ struct App<'a> {
     backlog: Vec<(u32, Vec<u8>)>,
     connected: u32,
     gone: u32,
+    is_sending: bool,
     is_quiet: bool,
     tick: u64,
     first_resident_bytes: u64,
@@ -55,6 +56,7 @@ pub fn run(peer: &Peer, trial: &Trial) -> Result<(), String> {
         backlog: Vec::new(),
         connected: 0,
         gone: 0,
+        is_sending: false,
         is_quiet: false,
         tick: 0,
         first_resident_bytes,
@@ -93,7 +95,8 @@ impl App<'_> {
             Order::Begin => self.tally.ages.iter_mut().for_each(super::ages::Ages::clear),
             Order::Quiet => self.is_quiet = true,
             Order::End => return None,
-            Order::Go | Order::Mark => {}
+            Order::Go => self.is_sending = true,
+            Order::Mark => {}
         }
         let mut account = Account::of_process(&self.tally);
         (account.connected, account.gone) = (self.connected, self.gone);
@@ -175,7 +178,7 @@ impl App<'_> {
             }
         }
         self.backlog = refused;
-        if self.trial.scenario == Scenario::State && !self.is_quiet {
+        if self.trial.scenario == Scenario::State && self.is_sending && !self.is_quiet {
             self.send_states(payload);
         }
     }
