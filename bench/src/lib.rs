@@ -5,12 +5,13 @@
 //! * `--bin count`: what `hold` runs under callgrind.
 //! * `--bin memory`: the heap that a session costs.
 //! * `--bin growth`: how long the logins take that make a table grow.
-//!
+//! * `compare`, the default binary: servers beside the peers, on sockets: see [`compare`].
 //! * `--bin latency`: latency under loss beside the peers, on virtual time: see [`latency`].
 //!
-//! All but the last look at one thing, made here: a [`Crowd`] of sessions on one host, or the same
+//! All but these two look at one thing, made here: a [`Crowd`] of sessions on one host, or the same
 //! on the native protocol, a [`NativeCrowd`].
 
+pub mod compare;
 pub mod latency;
 mod native_crowd;
 
