@@ -16,7 +16,7 @@ use moorline_udp::{BufferSizes, Sockets};
 use crate::clock::{Clock, random_bytes, random_seed};
 use crate::config::{Carrier, ClientConfig, SendError, StartError};
 use crate::message::{Incoming, Message};
-use crate::pipe::{Pipe, RETRY_AFTER};
+use crate::pipe::{LOOKS_MAX, Pipe, RETRY_AFTER};
 use crate::waker::Waker;
 
 /// What a client tells its application, in the order in which it happened.
@@ -57,8 +57,8 @@ pub struct Client {
     waker: Option<Waker>,
     /// When the last turn began, unless the deadline that it met was told of.
     turned_at: Option<Time>,
-    /// Whether [`poll`](Self::poll) gave an event of its last turn, so that its round has to end.
-    is_round_over: bool,
+    /// Looks at the sockets that are left of this round of [`poll`](Self::poll).
+    looks_left: u32,
     encoded: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ impl Client {
             is_native,
             waker: None,
             turned_at: None,
-            is_round_over: false,
+            looks_left: LOOKS_MAX,
             encoded: Vec::new(),
         };
         client.forbid_fragments();
@@ -108,19 +108,20 @@ impl Client {
         self.poll_until_time(self.clock.now() + time)
     }
 
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after
-    /// the events of one look at the sockets, so `while let Some(event) = client.poll()` ends.
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes when all
+    /// that had arrived is told of, or much of it, so `while let Some(event) =
+    /// client.poll()` ends.
     pub fn poll(&mut self) -> Option<ClientEvent> {
-        if !self.dialer.has_events() {
-            if std::mem::take(&mut self.is_round_over) {
+        while !self.dialer.has_events() {
+            if self.looks_left == 0 {
+                self.looks_left = LOOKS_MAX;
                 self.flush();
                 return None;
             }
-            self.turn();
-            self.is_round_over = true;
+            let may_have_more = self.turn();
+            self.looks_left = if may_have_more { self.looks_left - 1 } else { 0 };
         }
         let event = self.dialer.poll_event();
-        self.is_round_over &= event.is_some();
         event.map(client_event)
     }
 
@@ -293,16 +294,19 @@ impl Client {
         self.clock.now()
     }
 
-    /// One round of the drain rule: datagrams and time in, datagrams out.
-    fn turn(&mut self) {
+    /// One round of the drain rule: datagrams and time in, datagrams out. Whether more may have
+    /// arrived.
+    fn turn(&mut self) -> bool {
         let now = self.clock.now();
         self.turned_at = Some(now);
         let Self { dialer, pipe, local, buffers, .. } = self;
+        let mut may_have_more = false;
         for (socket, port) in (0..local.len()).zip(0..) {
             if dialer.is_backlogged() {
+                may_have_more = true;
                 break;
             }
-            pipe.receive(socket, |from, datagram| {
+            may_have_more |= pipe.receive(socket, |from, datagram| {
                 dialer.handle_datagram(now, Port(port), from, datagram);
                 if dialer.is_backlogged() {
                     ControlFlow::Break(())
@@ -318,6 +322,7 @@ impl Client {
             self.forbid_fragments();
         }
         self.transmit(now);
+        may_have_more
     }
 
     /// Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.

@@ -13,6 +13,10 @@ const RECEIVE_LEN_MAX: usize = 2_048;
 /// Datagrams read from one socket before everything else has its turn.
 const RECEIVE_BUDGET: usize = 256;
 
+/// Looks at the sockets that a round of polling without waiting has at most, or who is sent more
+/// than it can take would never come to its end.
+pub(crate) const LOOKS_MAX: u32 = 16;
+
 /// Datagrams that leave together at most, so that the first ones do not wait for the last ones.
 const DEPARTURES_MAX: usize = 64;
 
@@ -41,12 +45,13 @@ impl Pipe {
         }
     }
 
-    /// Gives what waits in a socket to `each`, until it says stop or the budget is used.
+    /// Gives what waits in a socket to `each`, until it says stop or the budget is used. Whether
+    /// something may be left.
     pub(crate) fn receive(
         &mut self,
         socket: usize,
         mut each: impl FnMut(SocketAddr, &mut [u8]) -> ControlFlow<()>,
-    ) {
+    ) -> bool {
         for _ in 0..RECEIVE_BUDGET {
             match self.sockets.recv(socket) {
                 Recv::Datagram { datagram, .. } if datagram.len() > RECEIVE_LEN_MAX => {
@@ -55,16 +60,17 @@ impl Pipe {
                 Recv::Datagram { from, datagram, .. } => {
                     self.received.add(datagram.len());
                     if each(from, datagram).is_break() {
-                        return;
+                        return true;
                     }
                 }
-                Recv::Empty => return,
+                Recv::Empty => return false,
                 Recv::Trouble(_) => {
                     self.receive_errors += 1;
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Sends what `next` writes, until there is no more or a socket is full.

@@ -19,7 +19,7 @@ use crate::clock::{Clock, random_bytes, random_seed};
 use crate::config::{Listener, SendError, ServerConfig, StartError};
 use crate::login::{Answer, Answers, LoginRequest};
 use crate::message::{Incoming, Message};
-use crate::pipe::{Pipe, RETRY_AFTER};
+use crate::pipe::{LOOKS_MAX, Pipe, RETRY_AFTER};
 use crate::state_file::StateFile;
 use crate::waker::Waker;
 
@@ -74,8 +74,8 @@ pub struct Server {
     waker: Waker,
     /// When the last turn began, unless the deadline that it met was told of.
     turned_at: Option<Time>,
-    /// Whether [`poll`](Self::poll) gave an event of its last turn, so that its round has to end.
-    is_round_over: bool,
+    /// Looks at the sockets that are left of this round of [`poll`](Self::poll).
+    looks_left: u32,
     encoded: Vec<u8>,
     state_file: Option<StateFile>,
     pub(crate) peers: PeerLedger,
@@ -136,7 +136,7 @@ impl Server {
             answers: Answers::new(waker.clone()),
             waker: Waker::new(waker),
             turned_at: None,
-            is_round_over: false,
+            looks_left: LOOKS_MAX,
             encoded: Vec::new(),
             peers: PeerLedger::new(),
         })
@@ -159,19 +159,20 @@ impl Server {
         self.poll_until_time(self.clock.now() + time)
     }
 
-    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes after
-    /// the events of one look at the sockets, so `while let Some(event) = server.poll()` ends.
+    /// As [`poll_until`](Self::poll_until), without waiting; for a game loop. `None` comes when all
+    /// that had arrived is told of, or 4,096 datagrams of it, so `while let Some(event) =
+    /// server.poll()` ends.
     pub fn poll(&mut self) -> Option<ServerEvent> {
-        if !self.host.has_events() {
-            if std::mem::take(&mut self.is_round_over) {
+        while !self.host.has_events() {
+            if self.looks_left == 0 {
+                self.looks_left = LOOKS_MAX;
                 self.flush();
                 return None;
             }
-            self.turn();
-            self.is_round_over = true;
+            let may_have_more = self.turn();
+            self.looks_left = if may_have_more { self.looks_left - 1 } else { 0 };
         }
         let event = self.host.poll_event();
-        self.is_round_over &= event.is_some();
         event.map(|event| self.event(event))
     }
 
@@ -390,8 +391,9 @@ impl Server {
         self.clock.now()
     }
 
-    /// One round of the drain rule: answers, datagrams and time in; datagrams out.
-    fn turn(&mut self) {
+    /// One round of the drain rule: answers, datagrams and time in; datagrams out. Whether more may
+    /// have arrived.
+    fn turn(&mut self) -> bool {
         let now = self.clock.now();
         self.turned_at = Some(now);
         for (session, answer) in self.answers.take() {
@@ -399,11 +401,13 @@ impl Server {
             self.answer(now, session, answer).ok();
         }
         let Self { host, pipe, routes, .. } = self;
+        let mut may_have_more = false;
         for (socket, route) in routes.iter().enumerate() {
             if host.is_backlogged() {
+                may_have_more = true;
                 break;
             }
-            pipe.receive(socket, |from, datagram| {
+            may_have_more |= pipe.receive(socket, |from, datagram| {
                 host.handle_datagram(now, *route, from, datagram);
                 if host.is_backlogged() {
                     ControlFlow::Break(())
@@ -414,6 +418,7 @@ impl Server {
         }
         host.handle_timeout(now);
         self.transmit(now);
+        may_have_more
     }
 
     fn transmit(&mut self, now: Time) {
