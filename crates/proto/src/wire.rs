@@ -22,7 +22,7 @@ use std::fmt;
 pub use ack::{AckCompact, AckDelay, AckRanges, EcnCount};
 pub use bytes::{WIDE_LEN_MAX, varint_len, wide_len};
 pub use control::ControlWord;
-pub use frame::{Extension, Frame, Frames};
+pub use frame::{Asks, Extension, Frame, Frames};
 pub use hello::{
     CLIENT_HELLO_LEN_MIN, COOKIE_LEN, ClientHello, HelloId, KEY_LEN, MAC_LEN, Retry, ServerHello,
     TOKEN_LEN_MAX, TokenKind, VersionList,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use moorline_link::Time;
 
 use crate::seq::Seq16;
-use crate::wire::{AckCompact, AckDelay, AckRanges, Frame};
+use crate::wire::{AckCompact, AckDelay, AckRanges, Asks, Frame};
 
 /// After so many packets an acknowledgement waits no longer.
 const PENDING_MAX: u32 = 8;
@@ -66,12 +66,16 @@ impl Acks {
         }
         match asks {
             Asks::Nothing => return,
-            Asks::Sometime => self.pending += 1,
+            Asks::Eventually | Asks::Soon => self.pending += 1,
             Asks::Now => self.pending = self.pending.saturating_add(PENDING_MAX),
         }
         let at_once = self.told_at.map_or(now, |at| now.max(at + SPACING_MIN));
         let is_urgent = self.pending >= PENDING_MAX || !is_in_order || self.has_recent_gap();
-        let due_at = if is_urgent { at_once } else { now + self.delay_max };
+        let due_at = match asks {
+            _ if is_urgent => at_once,
+            Asks::Eventually => return,
+            _ => now + self.delay_max,
+        };
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
     }
 
@@ -192,17 +196,6 @@ impl Acks {
     }
 }
 
-/// What a packet asks of its receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks {
-    /// It is an acknowledgement itself, or a good-bye.
-    Nothing,
-    /// To be acknowledged soon.
-    Sometime,
-    /// To be acknowledged now.
-    Now,
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -228,7 +221,7 @@ mod tests {
                 if !seen.insert(number) {
                     continue;
                 }
-                acks.on_packet(Time::from_millis(step), number, Asks::Sometime);
+                acks.on_packet(Time::from_millis(step), number, Asks::Soon);
                 if rng.below(3) != 0 {
                     continue;
                 }
@@ -278,27 +271,27 @@ mod tests {
         let mut acks = Acks::new(MAX);
         acks.on_packet(Time::from_millis(100), 0, Asks::Nothing);
         assert!(!acks.is_pending() && acks.due_at().is_none());
-        acks.on_packet(Time::from_millis(100), 1, Asks::Sometime);
+        acks.on_packet(Time::from_millis(100), 1, Asks::Soon);
         assert_eq!(acks.due_at(), Some(Time::from_millis(120)));
-        acks.on_packet(Time::from_millis(105), 3, Asks::Sometime);
+        acks.on_packet(Time::from_millis(105), 3, Asks::Soon);
         assert_eq!(acks.due_at(), Some(Time::from_millis(105)), "number 2 is missing");
         acks.on_sent(Time::from_millis(105));
         assert!(!acks.is_pending());
-        acks.on_packet(Time::from_millis(106), 4, Asks::Sometime);
+        acks.on_packet(Time::from_millis(106), 4, Asks::Soon);
         let spaced = Some(Time::from_millis(107));
         assert_eq!(acks.due_at(), spaced, "it is missing still, and not twice in 2 ms");
         acks.on_sent(Time::from_millis(107));
-        acks.on_packet(Time::from_millis(120), 5, Asks::Sometime);
+        acks.on_packet(Time::from_millis(120), 5, Asks::Soon);
         assert_eq!(acks.due_at(), Some(Time::from_millis(120)));
         acks.on_sent(Time::from_millis(120));
-        acks.on_packet(Time::from_millis(130), 6, Asks::Sometime);
+        acks.on_packet(Time::from_millis(130), 6, Asks::Soon);
         assert_eq!(acks.due_at(), Some(Time::from_millis(150)), "three after the gap are enough");
         acks.on_packet(Time::from_millis(131), 7, Asks::Now);
         assert_eq!(acks.due_at(), Some(Time::from_millis(131)));
         acks.on_sent(Time::from_millis(131));
         for number in 8..16 {
             assert!(!acks.is_due(Time::from_millis(140)));
-            acks.on_packet(Time::from_millis(140), number, Asks::Sometime);
+            acks.on_packet(Time::from_millis(140), number, Asks::Soon);
         }
         assert!(acks.is_due(Time::from_millis(140)), "eight are enough");
     }

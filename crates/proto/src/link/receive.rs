@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use moorline_link::{Control, Message, Reason, Refusal, RefusalCode, Time};
 
-use super::acks::Asks;
 use super::ending::Ending;
 use super::{ClockSample, EARLY_BYTES_MAX, KEPT_PATIENCES, Link, Sink};
 use crate::crypto::OpenError;
@@ -14,8 +13,8 @@ use crate::lanes::{Received, Violation};
 use crate::recovery::sender::AckFacts;
 use crate::seq::NUMBER_MAX;
 use crate::wire::{
-    AckCompact, AckRanges, ControlWord, EcnCount, Frame, Frames, MESSAGE_CHARGE, Notice, Place,
-    ShortHeader,
+    AckCompact, AckRanges, Asks, ControlWord, EcnCount, Frame, Frames, MESSAGE_CHARGE, Notice,
+    Place, ShortHeader,
 };
 
 /// Why a packet did not count.
@@ -118,11 +117,7 @@ impl Link {
             let Ok(frame) = frame else {
                 return (asks, Some(End::Violation("a packet is malformed")));
             };
-            match frame {
-                Frame::AckNow => asks = Asks::Now,
-                _ if frame.is_ack_eliciting() && asks == Asks::Nothing => asks = Asks::Sometime,
-                _ => {}
-            }
+            asks = asks.max(frame.asks());
             if let Err(end) = self.on_frame(now, from, &frame, sink) {
                 return (asks, Some(end));
             }

@@ -18,7 +18,7 @@ use crate::recovery::estimate::Urgency;
 use crate::recovery::mtu::MTU_BASE;
 use crate::recovery::sender::{Outgoing, Permit};
 use crate::recovery::sent::PacketKind;
-use crate::wire::{Frame, MessageFrame, Notice, Place, ShortHeader, TAG_LEN, varint_len};
+use crate::wire::{Asks, Frame, MessageFrame, Notice, Place, ShortHeader, TAG_LEN, varint_len};
 
 /// How many frames of one packet are followed at most.
 const FRAMES_MAX: usize = 200;
@@ -99,7 +99,9 @@ struct Draft<'a> {
     /// The longest frame that any packet has room for.
     frame_len_max: usize,
     bench: &'a mut Workbench,
-    is_eliciting: bool,
+    asks: Asks,
+    /// Whether there is more in it than an acknowledgement.
+    has_frames: bool,
     has_ack: bool,
     sync_messages: usize,
     /// Where the last frame begins, if it is a message, and how long its payload is.
@@ -116,7 +118,8 @@ impl Draft<'_> {
             return false;
         }
         frame.emit(self.out);
-        self.is_eliciting |= frame.is_ack_eliciting();
+        self.asks = self.asks.max(frame.asks());
+        self.has_frames = true;
         self.last_message = None;
         true
     }
@@ -124,8 +127,10 @@ impl Draft<'_> {
     /// Appends a message that is known to fit.
     fn push_message(&mut self, message: &MessageFrame<'_>) {
         let start = self.out.len();
-        Frame::Message(*message).emit(self.out);
-        self.is_eliciting = true;
+        let frame = Frame::Message(*message);
+        frame.emit(self.out);
+        self.asks = self.asks.max(frame.asks());
+        self.has_frames = true;
         self.last_message = Some((start, message.payload.len()));
     }
 
@@ -135,6 +140,15 @@ impl Draft<'_> {
         let payload = self.out.len() - payload_len;
         self.out.drain(payload - varint_len(payload_len as u64)..payload);
         MessageFrame::end_with_packet(&mut self.out[start]);
+    }
+}
+
+/// What is expected of a packet whose frames ask for this.
+const fn kind_of(asks: Asks) -> PacketKind {
+    match asks {
+        Asks::Nothing => PacketKind::Quiet,
+        Asks::Eventually => PacketKind::Unhurried,
+        Asks::Soon | Asks::Now => PacketKind::Eliciting,
     }
 }
 
@@ -312,7 +326,8 @@ impl Link {
             frame_len_max: usize::from(mtu).saturating_sub(TAG_LEN + header_len),
             out,
             bench,
-            is_eliciting: false,
+            asks: Asks::Nothing,
+            has_frames: false,
             has_ack: false,
             sync_messages: 0,
             last_message: None,
@@ -326,25 +341,24 @@ impl Link {
             self.put_new(now, &mut draft, scope);
         }
         // What takes the room of a long part leaves by itself, and the part after it.
-        let is_in_the_way = is_new && !draft.is_eliciting;
+        let is_in_the_way = is_new && !draft.has_frames;
         let is_due = draft.has_ack && (self.acks.is_due(now) || is_in_the_way);
-        if draft.is_eliciting || occasion != Occasion::Regular || is_due {
+        if draft.has_frames || occasion != Occasion::Regular || is_due {
             self.put_repeats(now, &mut draft, occasion);
         }
-        if occasion == Occasion::Probe && !draft.is_eliciting {
+        if occasion == Occasion::Probe && draft.asks < Asks::Soon {
             draft.push(&Frame::AckNow);
         }
-        if !draft.is_eliciting && is_due && self.quiet >= QUIET_MAX {
+        if draft.asks == Asks::Nothing && is_due && self.quiet >= QUIET_MAX {
             draft.push(&Frame::AckNow);
         }
         draft.close_last_message();
-        let Draft { is_eliciting, has_ack, .. } = draft;
-        if out.len() == header_len || !is_eliciting && !is_due {
+        let Draft { asks, has_frames, has_ack, .. } = draft;
+        if out.len() == header_len || !has_frames && !is_due {
             return Ok(false);
         }
-        let kind = if is_eliciting { PacketKind::Eliciting } else { PacketKind::Quiet };
-        self.seal(now, (&header, out), (kind, occasion), &bench.ids)?;
-        self.quiet = if is_eliciting { 0 } else { self.quiet + 1 };
+        self.seal(now, (&header, out), (kind_of(asks), occasion), &bench.ids)?;
+        self.quiet = if asks == Asks::Nothing { self.quiet + 1 } else { 0 };
         if has_ack {
             self.acks.on_sent(now);
         }
@@ -470,7 +484,7 @@ impl Link {
             }
         }
         draft.bench.repeats = repeats;
-        if occasion != Occasion::Regular && draft.is_eliciting && draft.room() > 0 {
+        if occasion != Occasion::Regular && draft.asks >= Asks::Soon && draft.room() > 0 {
             draft.push(&Frame::AckNow);
         }
     }

@@ -230,9 +230,11 @@ impl Sender {
         if kind == PacketKind::MtuProbe {
             self.mtu.on_probe_sent(len);
         }
-        if kind != PacketKind::Quiet {
+        if kind.is_eliciting() {
             self.eliciting += 1;
             self.loss.on_sent(now);
+        }
+        if kind != PacketKind::Quiet {
             self.congestion.on_sent(now, len);
             if self.due == Some(occasion) || occasion == Occasion::Probe {
                 self.due = None;
@@ -274,16 +276,17 @@ impl Sender {
 
     fn take_in(&mut self, now: Time, facts: AckFacts, largest: u64, numbers: &[u64]) {
         let mut elapsed = None;
-        let mut has_eliciting = false;
+        let mut is_measured = false;
         for number in numbers {
             let Some(packet) = self.sent.settle_acked(*number) else { continue };
-            has_eliciting |= packet.is_eliciting();
+            is_measured |= packet.takes_room();
             if *number == largest {
                 elapsed = Some(now.since(packet.sent_at));
             }
             self.settle_acked(now, *number, packet);
         }
-        let elapsed = elapsed.filter(|_| has_eliciting);
+        // One that was in no hurry may have been held back for longer than anybody said.
+        let elapsed = elapsed.filter(|_| is_measured && facts.delay <= self.ack_delay_max);
         if let Some(elapsed) = elapsed {
             self.rtt.on_ack(now, elapsed, facts.delay.min(self.ack_delay_max));
         }
@@ -311,6 +314,8 @@ impl Sender {
             self.estimate.on_ack();
             if packet.is_eliciting() {
                 self.eliciting = self.eliciting.saturating_sub(1);
+            }
+            if packet.takes_room() {
                 self.congestion.on_ack(packet.len);
             }
         }
@@ -348,7 +353,7 @@ impl Sender {
                 self.mtu.on_probe_lost(now, packet.len);
                 return;
             }
-            PacketKind::Eliciting => self.congestion.on_lost(packet.len),
+            PacketKind::Eliciting | PacketKind::Unhurried => self.congestion.on_lost(packet.len),
             PacketKind::Quiet => {}
         }
         self.estimate.on_lost();

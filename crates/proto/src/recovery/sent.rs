@@ -26,10 +26,19 @@ const GAP_EVERY: RangeInclusive<u64> = 64..=1_024;
 pub enum PacketKind {
     /// It carries something that the peer must acknowledge.
     Eliciting,
+    /// It carries what is never sent again; its acknowledgement is in no hurry.
+    Unhurried,
     /// It carries acknowledgements and the like, and is not acknowledged for its own sake.
     Quiet,
     /// It asks whether the path carries packets of its length; its loss says nothing else.
     MtuProbe,
+}
+
+impl PacketKind {
+    /// Whether the acknowledgement of such a packet is waited for.
+    pub const fn is_eliciting(self) -> bool {
+        matches!(self, Self::Eliciting | Self::MtuProbe)
+    }
 }
 
 /// What is remembered of a packet.
@@ -52,8 +61,13 @@ impl SentPacket {
         matches!(self.fate, Fate::Lost)
     }
 
-    /// Whether it takes room in the window while it is on its way.
+    /// Whether its acknowledgement is waited for.
     pub const fn is_eliciting(&self) -> bool {
+        self.kind.is_eliciting()
+    }
+
+    /// Whether it takes room in the window while it is on its way.
+    pub const fn takes_room(&self) -> bool {
         !matches!(self.kind, PacketKind::Quiet)
     }
 }

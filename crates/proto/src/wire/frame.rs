@@ -5,7 +5,7 @@ use super::ack::{self, AckCompact, AckRanges};
 use super::bytes::{
     Reader, block_len, put_block, put_varint, put_wide, unzigzag, varint_len, wide_len, zigzag,
 };
-use super::message::{self, MessageFrame};
+use super::message::{self, MessageFrame, Place};
 use super::notice::Notice;
 
 const PADDING: u8 = 0x00;
@@ -21,6 +21,19 @@ const CLOSE: u8 = 0x0a;
 const CLOSE_NOTICE: u8 = 0x0b;
 const EXTENSION: u8 = 0x60;
 const EXTENSION_LAST: u8 = 0x7f;
+
+/// How soon the receiver of a packet has to acknowledge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asks {
+    /// Never for its own sake.
+    Nothing,
+    /// With the next packet that leaves anyway: nothing is sent again for it.
+    Eventually,
+    /// Within the time that the receiver told in the handshake.
+    Soon,
+    /// Now.
+    Now,
+}
 
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +111,19 @@ impl<'a> Extension<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Whether the peer acknowledges a packet with it without being asked twice.
-    pub const fn is_ack_eliciting(&self) -> bool {
-        !matches!(
-            self,
-            Self::Padding { .. } | Self::AckCompact(_) | Self::AckRanges(_) | Self::Close(_)
-        )
+    /// How soon the peer has to acknowledge a packet with it.
+    pub const fn asks(&self) -> Asks {
+        match self {
+            Self::Padding { .. } | Self::AckCompact(_) | Self::AckRanges(_) | Self::Close(_) => {
+                Asks::Nothing
+            }
+            Self::Pong { .. } | Self::BeatAnswer { .. } => Asks::Eventually,
+            Self::Message(message) if matches!(message.place, Place::Unreliable) => {
+                Asks::Eventually
+            }
+            Self::AckNow => Asks::Now,
+            _ => Asks::Soon,
+        }
     }
 
     fn parse(reader: &mut Reader<'a>) -> Result<Self, WireError> {
