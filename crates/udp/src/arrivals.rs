@@ -9,14 +9,21 @@ use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
 /// The longest datagram, and the most that the system joins into one piece.
 const PIECE_LEN_MAX: usize = 65_535;
 
+/// How many pieces are asked for at least, where a call may give so many.
+const ASKED_MIN: usize = 4;
+
 /// Room for what one call receives, and what of it was not taken yet.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     /// How many pieces one call may give.
     pieces_max: usize,
+    /// How many are asked for next: twice what came last, as each costs something to ask for.
+    asked: usize,
     /// Made by the first call: a socket that only sends costs nothing.
     bytes: Vec<u8>,
     pieces: Vec<RecvMeta>,
+    /// How many of them came with the last call.
+    len: usize,
     /// The piece that is being taken, and where in it the next datagram begins.
     at: (usize, usize),
 }
@@ -32,36 +39,34 @@ pub(crate) struct Arrival<'a> {
 impl Arrivals {
     pub(crate) fn new(pieces_max: usize) -> Self {
         let pieces_max = pieces_max.clamp(1, BATCH_SIZE);
-        Self { pieces_max, bytes: Vec::new(), pieces: Vec::new(), at: (0, 0) }
+        let asked = pieces_max.min(ASKED_MIN);
+        Self { pieces_max, asked, bytes: Vec::new(), pieces: Vec::new(), len: 0, at: (0, 0) }
     }
 
     /// Whether a datagram waits to be taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.at.0 >= self.pieces.len()
+        self.at.0 >= self.len
     }
 
     /// Receives as much as one call gives, over what was taken. Whether there may be more.
     pub(crate) fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState) -> io::Result<bool> {
-        self.at = (0, 0);
-        self.pieces.clear();
+        (self.at, self.len) = ((0, 0), 0);
         self.bytes.resize(self.pieces_max * PIECE_LEN_MAX, 0);
-        let mut pieces = self.bytes.chunks_mut(PIECE_LEN_MAX);
-        let mut pieces: [_; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
-        let mut about = [RecvMeta::default(); BATCH_SIZE];
-        let len = state.recv(
-            socket.into(),
-            &mut pieces[..self.pieces_max],
-            &mut about[..self.pieces_max],
-        )?;
-        self.pieces.extend_from_slice(&about[..len]);
-        Ok(len == self.pieces_max)
+        self.pieces.resize(self.pieces_max, RecvMeta::default());
+        let mut room = self.bytes.chunks_mut(PIECE_LEN_MAX).take(self.asked);
+        let mut room: [_; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(room.next().unwrap_or_default()));
+        let asked = ..self.asked;
+        self.len = state.recv(socket.into(), &mut room[asked], &mut self.pieces[asked])?;
+        let is_full = self.len == self.asked;
+        self.asked = (self.len * 2).clamp(ASKED_MIN.min(self.pieces_max), self.pieces_max);
+        Ok(is_full)
     }
 
     /// Takes the next datagram; none when all are taken.
     pub(crate) fn next(&mut self) -> Option<Arrival<'_>> {
         let (index, start) = self.at;
-        let piece = self.pieces.get(index)?;
+        let piece = self.pieces[..self.len].get(index)?;
         // Datagrams of one sender that were joined have one length, but the last may be shorter.
         let len = piece.stride.min(piece.len - start);
         let end = start + len;

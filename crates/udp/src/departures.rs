@@ -173,18 +173,27 @@ pub(crate) fn send_run(
 impl Many<'_> {
     /// Sends them in their order, until one cannot be sent; how many were.
     pub(crate) fn send(&self, socket: &UdpSocket) -> io::Result<usize> {
+        // What the call is made of costs something, whether it is sent or not.
+        match self.datagrams.len() {
+            ..=4 => self.send_up_to::<4>(socket),
+            5..=12 => self.send_up_to::<12>(socket),
+            _ => self.send_up_to::<CALL_LEN>(socket),
+        }
+    }
+
+    fn send_up_to<const LEN: usize>(&self, socket: &UdpSocket) -> io::Result<usize> {
         use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
         use std::array::from_fn;
         use std::io::IoSlice;
 
         // What is beyond the last one is not sent.
         let datagram = |index: usize| &self.datagrams[index.min(self.datagrams.len() - 1)];
-        let peers: [SocketAddrAny; CALL_LEN] = from_fn(|index| datagram(index).to.into());
-        let parts: [[IoSlice<'_>; 1]; CALL_LEN] =
+        let peers: [SocketAddrAny; LEN] = from_fn(|index| datagram(index).to.into());
+        let parts: [[IoSlice<'_>; 1]; LEN] =
             from_fn(|index| [IoSlice::new(&self.bytes[datagram(index).bytes.clone()])]);
-        let mut control: [_; CALL_LEN] = from_fn(|_| SendAncillaryBuffer::default());
+        let mut control: [_; LEN] = from_fn(|_| SendAncillaryBuffer::default());
         let mut control = control.iter_mut();
-        let mut messages: [_; CALL_LEN] = from_fn(|index| {
+        let mut messages: [_; LEN] = from_fn(|index| {
             let control = control.next().expect("there are as many");
             MMsgHdr::new_with_addr(&peers[index], &parts[index], control)
         });
