@@ -57,7 +57,8 @@ Messages of kind 100 are words and go to everyone, with the sender's name before
 
 With --json, one object a line, told apart by `event`: `listening` {`native`, `host_key`, `kcp`,
 `kcp_sync`}, `warning`
-{`text`}, `session` {`at_ms`, `session`, `kind`, `from`, `to`, `identity`, `address`, `reason`},
+{`text`}, `session` {`at_ms`, `session`, `kind`, `from`, `to`, `identity`, `address`, `reason`,
+`cause`, `gap`},
 `stopped` {`sessions`, `messages`, `answers_refused`, `malformed`}. The report's fields are those of
 moorline_metrics::Report.
 

@@ -85,11 +85,12 @@ fn show(args: &Connect, event: &ClientEvent) {
 fn told(event: &Event) -> String {
     let Event { at, kind, from, to, .. } = event;
     let reason = event.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let gap = event.gap.as_ref().map(|gap| format!(": {gap}")).unwrap_or_default();
     let cause = event.cause;
     if from == to {
-        format!("* {at} {to}: {kind:?}{reason} [{cause}]")
+        format!("* {at} {to}: {kind:?}{reason}{gap} [{cause}]")
     } else {
-        format!("* {at} {from} -> {to}: {kind:?}{reason} [{cause}]")
+        format!("* {at} {from} -> {to}: {kind:?}{reason}{gap} [{cause}]")
     }
 }
 

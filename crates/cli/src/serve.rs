@@ -231,7 +231,11 @@ fn stop(args: &Serve, mut server: Server, score: &Score) -> Outcome {
         let (answers_refused, malformed) = (score.refused, score.malformed);
         output::json_line(&Line::Stopped { sessions, messages, answers_refused, malformed });
     } else {
-        output::line(format!("stopped: {sessions} sessions, {messages} messages"));
+        let refused = match score.refused {
+            0 => String::new(),
+            refused => format!(", {refused} of their copies had no room"),
+        };
+        output::line(format!("stopped: {sessions} sessions, {messages} messages{refused}"));
     }
     let Some(directory) = &args.report_dir else { return Ok(ExitCode::SUCCESS) };
     let options =

@@ -397,10 +397,11 @@ pub trait Transport: fmt::Debug {
     }
 
     /// How many messages of a link's reliable lanes, in the order of [`Lane::RELIABLE`], are not
-    /// known to have arrived; of one that is kept as well.
-    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+    /// known to have arrived; of one that is kept as well. None of one that is not known any more,
+    /// as it was kept for too long or with too much, and where a transport does not count them.
+    fn unsettled(&self, link: LinkId) -> Option<[u64; Lane::RELIABLE.len()]> {
         let _ = link;
-        [0; Lane::RELIABLE.len()]
+        None
     }
 
     /// What a host that is started again needs, to know the peer of a link that is up by its next
@@ -506,7 +507,7 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn release(&mut self, now: Time, link: LinkId) {
         (**self).release(now, link);
     }
-    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+    fn unsettled(&self, link: LinkId) -> Option<[u64; Lane::RELIABLE.len()]> {
         (**self).unsettled(link)
     }
     fn save(&self, link: LinkId) -> Option<Vec<u8>> {

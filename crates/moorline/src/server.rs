@@ -209,7 +209,8 @@ impl Server {
     /// Sends a message to a session.
     ///
     /// # Errors
-    /// When the kind has no policy, the session is not logged in, or its queue is full.
+    /// When the kind has no policy, the session is neither logged in nor kept with its lanes for a
+    /// user who was lost, or its queue is full.
     pub fn send<M: Message>(&mut self, to: SessionId, message: &M) -> Result<(), SendError> {
         self.send_encoded(to, message, None)
     }
@@ -260,6 +261,8 @@ impl Server {
     }
 
     /// Sends a message to every session that is logged in and that `to` picks; it is encoded once.
+    /// Sessions that are kept for users who were lost are not among them: what these must have when
+    /// they are back is sent to each by [`send`](Self::send).
     ///
     /// # Errors
     /// When the kind has no policy.

@@ -60,7 +60,7 @@ fn gap(stage: &Stage, client: usize) -> [u64; 2] {
         ClientEvent::Session(event) => event.gap.as_deref(),
         _ => None,
     });
-    gaps.next().expect("a gap").unsettled
+    gaps.next().expect("a gap").unsettled.expect("a client knows what it sent")
 }
 
 fn has_heard(stage: &Stage, text: &str) -> bool {
@@ -102,6 +102,11 @@ fn its_users_go_on_without_a_login_and_are_told_what_may_be_lost() {
     stage.drive_until(|stage| names(stage, State::LoggedIn).len() == 20);
     assert!(!stage.told_by_server.iter().any(is_login));
     assert_eq!((gap(&stage, 0), gap(&stage, 1)), ([1, 0], [0, 0]), "one message may be lost");
+    let mut gaps = stage.told_by_server.iter().filter_map(|event| match event {
+        ServerEvent::Session(event) => event.gap.as_deref(),
+        _ => None,
+    });
+    assert!(gaps.all(|gap| gap.unsettled.is_none()), "a new run does not know what was sent");
 
     // It goes on, and once more.
     for round in ["first", "second"] {

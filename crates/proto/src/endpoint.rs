@@ -420,7 +420,7 @@ impl Transport for Endpoint {
         self.release_kept(link.0);
     }
 
-    fn unsettled(&self, link: LinkId) -> [u64; Lane::RELIABLE.len()] {
+    fn unsettled(&self, link: LinkId) -> Option<[u64; Lane::RELIABLE.len()]> {
         self.unsettled_of(link.0)
     }
 

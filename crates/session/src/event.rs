@@ -52,7 +52,9 @@ pub struct Event {
     pub address: Option<SocketAddr>,
     /// What went over the session, where it or its link ended; on a host.
     pub totals: Option<Box<Totals>>,
-    /// With [`ContinuityLost`](EventKind::ContinuityLost), what is known of the gap.
+    /// With [`ContinuityLost`](EventKind::ContinuityLost), what is known of the gap; and with
+    /// [`Disconnected`](EventKind::Disconnected) on a host, where a kept session ends with messages
+    /// that were taken for it.
     pub gap: Option<Box<Gap>>,
 }
 
@@ -61,14 +63,18 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gap {
     /// Messages that were taken for sending on each reliable lane, in the order of
-    /// [`Lane::RELIABLE`], and of which nobody knows whether they arrived. All others did.
-    pub unsettled: [u64; Lane::RELIABLE.len()],
+    /// [`Lane::RELIABLE`], and of which nobody knows whether they arrived. All others did. None
+    /// where this side does not know how many: a host that was started again or took the session
+    /// over, and one that kept its messages for shorter than the session.
+    pub unsettled: Option<[u64; Lane::RELIABLE.len()]>,
 }
 
-/// `3 ReliableOrdered and 0 ReliableUnordered messages may be lost`
+/// `3 ReliableOrdered and 0 ReliableUnordered messages may be lost`, or that nobody knows how many.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [ordered, unordered] = self.unsettled;
+        let Some([ordered, unordered]) = self.unsettled else {
+            return f.write_str("nobody knows how many messages may be lost");
+        };
         let [one, other] = Lane::RELIABLE;
         write!(f, "{ordered} {one:?} and {unordered} {other:?} messages may be lost")
     }

@@ -260,11 +260,11 @@ impl Endpoint {
     }
 
     /// How many messages of each reliable lane are not known to have arrived.
-    pub(super) fn unsettled_of(&self, key: SlotKey) -> [u64; Lane::RELIABLE.len()] {
-        match self.links.get(key).map(|entry| &entry.stage) {
-            Some(Stage::Kept(lanes)) => lanes.outbox.unsettled(),
-            Some(Stage::Linked(link)) => link.outbox().unsettled(),
-            _ => [0; Lane::RELIABLE.len()],
+    pub(super) fn unsettled_of(&self, key: SlotKey) -> Option<[u64; Lane::RELIABLE.len()]> {
+        match &self.links.get(key)?.stage {
+            Stage::Kept(lanes) => Some(lanes.outbox.unsettled()),
+            Stage::Linked(link) => Some(link.outbox().unsettled()),
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Answered(_) => Some([0, 0]),
         }
     }
 

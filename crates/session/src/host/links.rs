@@ -174,8 +174,9 @@ impl<T: Transport> Host<T> {
         self.counters.resumed += 1;
         self.step(now, id, Input::Resume, None).ok();
         if let Resumes::Peer(_) = resumes {
-            // What this host had sent is lost with the run of it that had the session.
-            self.lapse(now, id, Gap::default());
+            // What this host had sent is lost with the run of it that had the session, and nobody
+            // knows how much that was.
+            self.lapse(now, id, Gap { unsettled: None });
         }
         self.note_unsaved(id);
         self.resume_reauth(now, id);

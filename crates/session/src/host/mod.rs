@@ -429,12 +429,21 @@ impl<T: Transport> Host<T> {
     ) -> Result<(), Misplaced> {
         let is_end = matches!(input, Input::Silence | Input::Schedule | Input::Close);
         let totals = if is_end { self.totals(id) } else { None };
+        let gap = if input == Input::Close { self.gap_of_kept(id) } else { None };
         if let Some(mut event) = self.table.apply(now, id, input, reason)? {
-            event.totals = totals;
+            (event.totals, event.gap) = (totals, gap);
             event.cause = self.cause;
             self.tell(event);
         }
         Ok(())
+    }
+
+    /// What a kept session that ends had been given for its peer, unless all of it arrived.
+    fn gap_of_kept(&self, id: SessionId) -> Option<Box<Gap>> {
+        let kept = self.table.by_id(id)?.kept?;
+        let carrier = self.transports.get(usize::from(kept.transport))?;
+        let unsettled = carrier.unsettled(kept.link);
+        (unsettled != Some([0; Lane::RELIABLE.len()])).then(|| Box::new(Gap { unsettled }))
     }
 
     fn tell(&mut self, event: Event) {

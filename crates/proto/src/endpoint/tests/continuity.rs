@@ -287,6 +287,8 @@ fn what_is_kept_is_bounded_in_time_and_bytes() {
     assert!(talk.is_kept(AT_HOST));
     talk.run(Duration::from_secs(5));
     assert!(!talk.is_kept(AT_HOST) && talk.world.host.links.is_empty());
+    let unsettled = talk.world.host.unsettled(talk.links[AT_HOST]);
+    assert_eq!(unsettled, None, "what it held is not known any more");
     let Side::Host(host) = &talk.world.host.side else { panic!("a host") };
     assert!(host.tickets.is_empty());
     assert_eq!(talk.world.host.wheel.len(), 0);
@@ -306,6 +308,8 @@ fn what_is_kept_is_bounded_in_time_and_bytes() {
     }
     assert!(!world.host.keeps(links[0]) && world.host.keeps(links[1]), "the longest kept is gone");
     assert_eq!(world.counter("native_kept_evicted"), 1);
+    let unsettled = [links[0], links[1]].map(|link| world.host.unsettled(link));
+    assert_eq!(unsettled, [None, Some([1, 0])], "it is not known any more, and not none");
     world.host.release(world.now, links[1]);
     assert_eq!((world.host.links.len(), world.host.kept_bytes), (0, 0));
 }
@@ -337,7 +341,7 @@ fn a_host_that_was_started_again_knows_its_peer_and_both_begin_empty_lanes() {
         talk.run(Duration::from_millis(700));
         assert!(talk.is_kept(CLIENT), "a reset tells it");
         let link = talk.links[CLIENT];
-        assert_eq!(talk.client().unsettled(link), [1, 1]);
+        assert_eq!(talk.client().unsettled(link), Some([1, 1]));
         talk.dial();
         talk.run(Duration::from_millis(300));
         assert_eq!(talk.renewed, [round, round]);
