@@ -3,7 +3,7 @@
 //! * `cargo bench -p moorline-bench`: times, by criterion. For reading; nothing is held to them.
 //! * `--bin hold`: instructions by callgrind, held to the figures in `counts.toml`.
 //! * `--bin count`: what `hold` runs under callgrind.
-//! * `--bin memory`: the heap that a session costs.
+//! * `--bin memory`: the heap that an idle session costs on the native protocol.
 //! * `--bin growth`: how long the logins take that make a table grow.
 //! * `compare`, the default binary: servers beside the peers, on sockets: see [`compare`].
 //! * `--bin latency`: latency under loss beside the peers, on virtual time: see [`latency`].

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
 use moorline_link::{
     Control, Delivery, Lane, LinkEvent, LinkId, Outgoing, Port, Time, Transmit, Transport,
@@ -19,6 +20,10 @@ pub const INPUT: u16 = 1;
 pub const STATE: u16 = 2;
 /// What must arrive.
 pub const WORD: u16 = 3;
+
+/// How often a client's session layer beats by default, and how long acknowledgements wait at most.
+const BEAT_INTERVAL: Duration = Duration::from_secs(2);
+const ACK_DELAY: Duration = Duration::from_millis(30);
 
 /// A host and its clients, on virtual time and without a network in between.
 #[derive(Debug)]
@@ -192,6 +197,20 @@ impl NativeCrowd {
                 return;
             }
         }
+    }
+
+    /// For so long nobody has anything to say but beats, every two seconds. Says what time it is
+    /// then.
+    pub fn idle(&mut self, start: Time, time: Duration) -> Time {
+        let (mut now, users) = (start, self.users.len() as u32);
+        while now.since(start) < time {
+            now = now + BEAT_INTERVAL;
+            (0..users).for_each(|user| self.beat(now, user));
+            self.exchange(now, 0..users);
+            // The acknowledgements of the answers.
+            self.exchange(now + ACK_DELAY, 0..users);
+        }
+        now + ACK_DELAY
     }
 
     /// A client takes in what the host sent.

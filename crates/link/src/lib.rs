@@ -10,6 +10,7 @@
 //! * [`time`]: an integer time, given to every call that needs one.
 //! * [`rng`]: random numbers from a seed that is passed in, and hash tables keyed by such a seed.
 //! * [`slots`]: a table whose keys cannot be mistaken for one another.
+//! * [`index`]: finds places of such a table by keys that lie in it.
 //! * [`wheel`]: a timing wheel, so that a quiet session or link costs nothing a tick.
 //! * [`identity`]: who logged in, and how a stranger's bytes are printed.
 //! * [`network`]: which addresses are one party's.
@@ -20,6 +21,7 @@
 //! * [`memory`]: a transport without a protocol, for tests and measurements.
 
 pub mod identity;
+pub mod index;
 pub mod lane;
 pub mod memory;
 pub mod network;

@@ -15,6 +15,11 @@ impl Rng {
         Self(seed)
     }
 
+    /// All that it is: a generator of this seed goes on where this one stands.
+    pub const fn state(&self) -> u64 {
+        self.0
+    }
+
     /// The next 64 bits.
     pub const fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

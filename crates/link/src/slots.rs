@@ -51,6 +51,7 @@ impl<T> Slots<T> {
     pub fn insert_with(&mut self, make: impl FnOnce(SlotKey) -> T) -> SlotKey {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 slots");
+            make_room(&mut self.slots);
             let generation = (self.rng.next_u64() >> 32) as u32;
             self.slots.push(Slot { generation, value: None });
             index
@@ -97,6 +98,15 @@ impl<T> Slots<T> {
             let value = slot.value.as_ref()?;
             Some((SlotKey { index, generation: slot.generation }, value))
         })
+    }
+}
+
+/// Makes room for one more, and for an eighth of what is there: to double it would leave half of a
+/// large table empty at the worst.
+pub fn make_room<T>(list: &mut Vec<T>) {
+    const LEN_MIN: usize = 4;
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 8).max(LEN_MIN));
     }
 }
 

@@ -5,6 +5,7 @@
 //! finer level. It fires straight from the level it was put on, late by at most 1/64 of how far
 //! away it was (and one millisecond), never early. So no tick ever pays for the timers of others.
 
+use crate::slots::make_room;
 use crate::time::Time;
 
 /// One millisecond a unit on the finest level, four times as much on each one above.
@@ -25,8 +26,6 @@ pub struct Wheel {
 struct Timer {
     /// When it is due; may be later than the slot it waits in, which then only moves it on.
     deadline: Time,
-    /// The moment its slot stands for, to see whether a new deadline can wait in it.
-    slot_time: Time,
     next: u32,
     prev: u32,
     place: Option<Place>,
@@ -72,12 +71,13 @@ impl Wheel {
     /// Moving a timer to a later time touches nothing else: it moves when its old time comes.
     pub fn set(&mut self, now: Time, timer: u32, deadline: Time) {
         let index = timer as usize;
-        if self.timers.len() <= index {
-            self.timers.resize(index.saturating_add(1), Timer::unarmed());
+        while self.timers.len() <= index {
+            make_room(&mut self.timers);
+            self.timers.push(Timer::unarmed());
         }
         if let Some(entry) = self.timers.get_mut(index) {
             entry.deadline = deadline;
-            if entry.place.is_some() && deadline >= entry.slot_time {
+            if entry.place.is_some_and(|place| deadline >= place.time(&self.levels)) {
                 return;
             }
         }
@@ -147,7 +147,6 @@ impl Wheel {
         let entry = &mut self.timers[timer as usize];
         entry.next = head;
         entry.prev = NONE;
-        entry.slot_time = Time::from_millis(unit << shift(number));
         entry.place = Some(Place { level: number as u8, slot: slot as u8 });
         self.armed += 1;
     }
@@ -188,7 +187,18 @@ impl Wheel {
 
 impl Timer {
     const fn unarmed() -> Self {
-        Self { deadline: Time::ZERO, slot_time: Time::ZERO, next: NONE, prev: NONE, place: None }
+        Self { deadline: Time::ZERO, next: NONE, prev: NONE, place: None }
+    }
+}
+
+impl Place {
+    /// The moment that a slot stands for. What waits in it lies in the round that follows what was
+    /// fired.
+    fn time(self, levels: &[Level; LEVELS]) -> Time {
+        let number = usize::from(self.level);
+        let first = levels[number].unit + 1;
+        let ahead = u64::from(self.slot).wrapping_sub(first) % SLOTS;
+        Time::from_millis((first + ahead) << shift(number))
     }
 }
 

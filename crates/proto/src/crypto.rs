@@ -22,7 +22,9 @@ pub use gate::{CookieKeys, Precheck, ResetKey, is_reset};
 pub use hash::Secret;
 pub use host_key::{HostKey, HostKeyError, HostPublicKey};
 pub use noise::{Initiator, LinkSecrets, Responder, Setting};
-pub use packet_keys::{Committed, Exhausted, OpenError, Opened, Opener, PacketKeys, Sealer};
+pub use packet_keys::{
+    Committed, Exhausted, OpenError, Opened, Opener, PacketKeys, RestingKeys, Sealer,
+};
 pub use ticket::Ticket;
 pub use vault::Vault;
 

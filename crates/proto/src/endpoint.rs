@@ -11,7 +11,9 @@
 //! * `continuity`: lanes that outlive their link.
 //! * `passing`: from one host to another.
 //! * `parting`: how a link leaves.
+//! * `resting`: links that have nothing to do.
 //! * `sending`: what goes over a link, or waits for the next one.
+//! * `entry`: one link and its stages.
 //! * `links`: what carries a link through its life.
 
 mod census;
@@ -19,19 +21,22 @@ mod config;
 mod continuity;
 mod counters;
 mod dialing;
+mod entry;
 mod greeting;
 mod links;
 mod parting;
 mod passing;
+mod resting;
 mod sending;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use moorline_link::rng::{KeyedState, Rng};
+use moorline_link::index::Index;
+use moorline_link::rng::Rng;
 use moorline_link::slots::{SlotKey, Slots};
 use moorline_link::transport::{Counter, DialError};
 use moorline_link::wheel::Wheel;
@@ -45,13 +50,14 @@ use crate::crypto::{
 };
 use crate::lanes::Ready;
 use crate::link::{NativeStats, Workbench};
-use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, HelloId, ShortHeader, TicketId};
+use crate::notes::Paper;
+use crate::wire::{ClientHello, ConnectionId, Datagram, Direction, ShortHeader};
 
 use census::Census;
 use counters::Counts;
 use dialing::Dialing;
+use entry::{Entry, Stage};
 use greeting::{Circumstances, Door, Greeting};
-use links::Entry;
 use passing::UsedPasses;
 
 pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token};
@@ -94,6 +100,8 @@ pub struct Endpoint {
     ready_messages: Ready,
     /// Where packets are decrypted.
     scratch: Vec<u8>,
+    /// Where links are written down.
+    paper: Paper,
     /// Links that are lost and kept, the first ones first, and what their lanes hold.
     kept: VecDeque<SlotKey>,
     kept_bytes: usize,
@@ -112,9 +120,9 @@ struct HostSide {
     reset_at: Option<Time>,
     census: Census,
     /// Links by the hello that they began with, until it cannot come again.
-    hellos: HashMap<HelloId, SlotKey, KeyedState>,
+    hellos: Index,
     /// Links whose lanes another may go on with, by their tickets.
-    tickets: HashMap<TicketId, SlotKey, KeyedState>,
+    tickets: Index,
     /// Links whose client did not answer yet, the oldest first; some may have answered.
     half_open: VecDeque<SlotKey>,
     /// What hides the places of links in connection ids.
@@ -151,8 +159,8 @@ impl Endpoint {
             reset_at: None,
             door: Door::new(Time::ZERO, key.clone(), &mut entropy),
             census: Census::new(&mut rng),
-            hellos: HashMap::with_hasher(KeyedState::new(&mut rng)),
-            tickets: HashMap::with_hasher(KeyedState::new(&mut rng)),
+            hellos: Index::new(&mut rng),
+            tickets: Index::new(&mut rng),
             half_open: VecDeque::new(),
             mask: entropy.next_u64(),
             vault: Vault::new(key),
@@ -200,6 +208,7 @@ impl Endpoint {
             bench: Workbench::default(),
             ready_messages: Ready::default(),
             scratch: Vec::new(),
+            paper: Paper::default(),
             kept: VecDeque::new(),
             kept_bytes: 0,
         }
@@ -207,7 +216,12 @@ impl Endpoint {
 
     /// Everything that is known of a link, if it is up.
     pub fn native_stats(&self, link: LinkId) -> Option<NativeStats> {
-        self.links.get(link.0)?.link().map(|link| link.stats())
+        match &self.links.get(link.0)?.stage {
+            Stage::Resting(rested) => Some(rested.stats()),
+            Stage::Linked(link) => Some(link.stats()),
+            Stage::Answered(answered) => Some(answered.0.stats()),
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
+        }
     }
 
     /// A process that slept, or whose driver was kept from running, heard nothing because it did
@@ -241,16 +255,17 @@ impl Endpoint {
     }
 
     fn on_hello(&mut self, now: Time, from: SocketAddr, hello: &ClientHello<'_>, datagram: &[u8]) {
-        let Side::Host(host) = &mut self.side else { return };
+        let Side::Host(host) = &self.side else { return };
         if !host.door.is_prechecked(hello, datagram) {
             self.counts.precheck_failed += 1;
             return;
         }
-        if let Some(key) = host.hellos.get(&hello.id).copied() {
+        if let Some(key) = self.by_hello(&host.hellos, hello.id) {
             self.counts.hellos_repeated += 1;
             self.repeat_answer(key, from, hello);
             return;
         }
+        let Side::Host(host) = &mut self.side else { return };
         let is_loaded = host.census.is_loaded(now, &self.config);
         let limit = host.census.check(&self.config, from.ip());
         let (config, counts) = (&self.config, &mut self.counts);
@@ -270,7 +285,7 @@ impl Endpoint {
     fn on_packet(&mut self, now: Time, from: SocketAddr, header: &ShortHeader, datagram: &[u8]) {
         let Some(connection) = header.connection else { return };
         let key = self.key_of(connection);
-        if key.is_some_and(|key| self.links.get(key).is_some_and(|it| it.link().is_some()))
+        if key.is_some_and(|key| self.links.get(key).is_some_and(Entry::is_linked))
             && let Some(key) = key
         {
             self.take_in(now, key, from, (header, datagram));
@@ -326,7 +341,8 @@ impl Endpoint {
         };
         let older: Vec<SlotKey> = candidates.collect();
         for key in std::iter::once(newest).chain(older) {
-            let token = self.links.get(key).and_then(|entry| entry.reset_token);
+            let entry = self.links.get(key);
+            let token = entry.and_then(|entry| entry.rare.as_ref()?.reset_token);
             if token.is_some_and(|token| is_reset(&token, datagram) == Verdict::Valid) {
                 self.lose(now, key, Reason::Forgotten);
                 return;

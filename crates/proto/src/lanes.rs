@@ -25,6 +25,9 @@ pub use inbox::{Inbox, InboxStats, Ready, Received};
 pub use outbox::{Outbox, OutboxConfig, OutboxStats, Push};
 pub use tag::Tag;
 
+use crate::notes::Notes;
+use crate::wire::Place;
+
 /// Both sides of all lanes: what a session keeps when its link is gone.
 #[derive(Debug)]
 pub struct Lanes {
@@ -39,6 +42,17 @@ impl Lanes {
     pub const fn bytes(&self) -> usize {
         self.outbox.bytes().saturating_add(self.inbox.held() as usize)
     }
+}
+
+/// Which reliable lane it is, while a link rests.
+fn note_place<N: Notes>(place: &mut Place, notes: &mut N) {
+    let mut number = place.number();
+    notes.small(&mut number);
+    *place = match number {
+        number if number == Place::Control.number() => Place::Control,
+        number if number == Place::Unordered.number() => Place::Unordered,
+        channel => Place::Ordered(channel),
+    };
 }
 
 /// How far above the least message of a reliable lane that did not arrive another may be.

@@ -7,6 +7,7 @@
 //!
 //! The modules, each using only those before it:
 //!
+//! * `notes`: what the parts of a link write down of themselves while it rests.
 //! * [`seq`]: packet numbers and sequence numbers, their short forms, and what was seen of them.
 //! * [`wire`]: packets, frames and what they are made of, as bytes.
 //! * [`crypto`]: who the host is, how two sides agree on keys, and what protects each packet.
@@ -23,6 +24,7 @@ pub mod crypto;
 pub mod endpoint;
 pub mod lanes;
 pub mod link;
+mod notes;
 pub mod recovery;
 pub mod seq;
 pub mod wire;

@@ -8,11 +8,13 @@
 //! * `receive`: a packet's way in.
 //! * `send`: what goes into the next packet.
 //! * `ending`: how a link says good-bye.
+//! * `rested`: a link that has nothing to do, in few bytes.
 
 mod acks;
 mod ending;
 mod path;
 mod receive;
+mod rested;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ use path::Path;
 use send::Asked;
 
 pub use receive::Drop;
+pub use rested::{Rested, Terms};
 pub use send::Workbench;
 
 /// What a packet takes beside a part of a message: the first byte of its header, three of its
@@ -117,6 +120,8 @@ pub struct Link {
     forget_keys_at: Option<Time>,
     heard_at: Time,
     sent_at: Time,
+    /// When a message was last taken for sending, or a part of one came: what plays does not rest.
+    moved_at: Time,
     pinged_at: Option<Time>,
     idle: Duration,
     keep_alive: Duration,
@@ -134,7 +139,7 @@ pub struct Link {
 }
 
 /// How the peer's clock differs from this one, by the exchange that took least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockSample {
     /// How far the peer's clock is ahead of this one, in microseconds, both counted from the start
     /// of their own [`Time`] and without full turns of 2^32 times 16 µs.
@@ -235,6 +240,7 @@ impl Link {
             forget_keys_at: None,
             heard_at: now,
             sent_at: now,
+            moved_at: now,
             pinged_at: None,
             idle: setup.idle,
             keep_alive: setup.keep_alive,
@@ -317,6 +323,7 @@ impl Link {
         }
         self.outbox.push(now, message)?;
         self.asked.is_flush = true;
+        self.moved_at = now;
         Ok(())
     }
 

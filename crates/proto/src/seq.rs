@@ -8,6 +8,8 @@
 
 mod replay;
 
+use crate::notes::Notes;
+
 pub use replay::{Freshness, ReplayWindow};
 
 /// The last number there is: all numbers fit the 62 bits of a variable-length integer.
@@ -139,6 +141,12 @@ impl PacketCounter {
         let number = self.peek();
         self.skip(1);
         number
+    }
+
+    /// Where it stands, while the link rests. Reading sets it, as a link does with its counter when
+    /// it wakes, and nobody else.
+    pub(crate) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.next);
     }
 
     /// Leaves out `count` numbers, so that a peer which acknowledges what was never sent is found

@@ -39,19 +39,27 @@ pub struct Session {
     pub(crate) phase: Phase,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) link: Option<LinkRef>,
-    /// Lost, and kept by its transport for the next one.
-    pub(crate) kept: Option<LinkRef>,
     pub(crate) identity: Option<Identity>,
-    pub(crate) failure: Option<Reason>,
+    /// Boxed, as a session that is logged in has nothing of it.
+    rare: Option<Box<Rare>>,
     pub(crate) opened_at: Time,
     pub(crate) heard_at: Time,
     /// When a heartbeat last left (client) or came (host).
     pub(crate) beat_at: Option<Time>,
     pub(crate) gaps: BeatGaps,
-    /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
-    pub(crate) until: Option<Time>,
     pub(crate) received: Volume,
     pub(crate) sent: Volume,
+}
+
+/// What a session has only while it is not logged in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rare {
+    /// Why it last failed, was lost or ended.
+    failure: Option<Reason>,
+    /// The link that was lost, and is kept by its transport for the next one.
+    kept: Option<LinkRef>,
+    /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
+    until: Option<Time>,
 }
 
 /// What a session waits for.
@@ -101,14 +109,12 @@ impl Session {
             phase: Phase::Alive,
             address: None,
             link: None,
-            kept: None,
             identity: None,
-            failure: None,
+            rare: None,
             opened_at: now,
             heard_at: now,
             beat_at: None,
             gaps: BeatGaps::default(),
-            until: None,
             received: Volume::default(),
             sent: Volume::default(),
         }
@@ -141,8 +147,8 @@ impl Session {
     }
 
     /// Why it last failed, was lost or ended.
-    pub const fn failure(&self) -> Option<&Reason> {
-        self.failure.as_ref()
+    pub fn failure(&self) -> Option<&Reason> {
+        self.rare.as_ref()?.failure.as_ref()
     }
 
     /// The link that carries it, if one does.
@@ -151,8 +157,33 @@ impl Session {
     }
 
     /// The link that was lost and whose lanes wait for the next one, if there is such.
-    pub const fn kept(&self) -> Option<LinkRef> {
-        self.kept
+    pub fn kept(&self) -> Option<LinkRef> {
+        self.rare.as_ref()?.kept
+    }
+
+    pub(crate) fn set_kept(&mut self, kept: Option<LinkRef>) {
+        self.change_rare(|rare| rare.kept = kept);
+    }
+
+    pub(crate) fn take_kept(&mut self) -> Option<LinkRef> {
+        let kept = self.kept();
+        self.set_kept(None);
+        kept
+    }
+
+    /// The state's own deadline.
+    pub(crate) fn until(&self) -> Option<Time> {
+        self.rare.as_ref()?.until
+    }
+
+    pub(crate) fn set_until(&mut self, until: Option<Time>) {
+        self.change_rare(|rare| rare.until = until);
+    }
+
+    fn change_rare(&mut self, change: impl FnOnce(&mut Rare)) {
+        let mut rare = self.rare.take().unwrap_or_default();
+        change(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
     }
 
     /// When it began.
@@ -182,7 +213,7 @@ impl Session {
 
     /// When the next attempt is due (client), or until when the session is kept (host).
     pub fn reconnect_at(&self) -> Option<Time> {
-        self.until.filter(|_| self.state == State::ReconnectPending)
+        self.until().filter(|_| self.state == State::ReconnectPending)
     }
 
     /// Whether a heartbeat would be sent now.
@@ -210,11 +241,12 @@ impl Session {
             EventKind::Degraded => self.phase = Phase::Degraded,
             EventKind::HeartbeatSent => self.beat_at = Some(now),
             EventKind::Resumed => {
-                (self.failure, self.heard_at) = (None, now);
+                self.heard_at = now;
+                self.change_rare(|rare| rare.failure = None);
                 self.forget_beat();
             }
             EventKind::LoginSucceeded => {
-                self.failure = None;
+                self.change_rare(|rare| rare.failure = None);
                 self.forget_beat();
             }
             _ => {}
@@ -222,8 +254,8 @@ impl Session {
         if from != to || kind == EventKind::Recovered {
             self.phase = Phase::Alive;
         }
-        if reason.is_some() {
-            self.failure.clone_from(&reason);
+        if let Some(reason) = &reason {
+            self.change_rare(|rare| rare.failure = Some(reason.clone()));
         }
         let (identity, address) = (self.identity.clone(), self.address);
         let session = self.id;
@@ -287,10 +319,10 @@ impl Session {
     ) -> Option<(Time, Due)> {
         let heard_at = awake_since.map_or(self.heard_at, |since| self.heard_at.max(since));
         let silence = (heard_at + self.timeout(policy), Due::Silence);
-        let until = |due| self.until.map(|until| (until, due));
+        let until = |due| self.until().map(|until| (until, due));
         let until_fair = |due| {
             let fair = awake_since.map(|since| since + policy.timeout);
-            self.until.map(|until| (fair.map_or(until, |fair| until.max(fair)), due))
+            self.until().map(|until| (fair.map_or(until, |fair| until.max(fair)), due))
         };
         match (self.state, self.side) {
             (State::TransportConnected | State::LoginPending, _) => {
@@ -350,5 +382,12 @@ mod tests {
             assert!(session.apply(later, input, Some(Reason::PeerLeft)).is_err());
             assert_eq!(format!("{session:?}"), before, "{state} {input:?}");
         }
+    }
+
+    /// Not a limit but a record: who changes it writes the new figure down, and why it is worth it
+    /// in the commit.
+    #[test]
+    fn what_a_session_takes_is_known() {
+        assert_eq!(size_of::<Session>(), 152, "write the new figure down, with the reason");
     }
 }

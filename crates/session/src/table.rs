@@ -1,9 +1,12 @@
 //! All sessions of a host, found by id, by address and by identity.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
-use moorline_link::rng::{KeyedState, Rng};
+use moorline_link::index::Index;
+use moorline_link::network::PerIp;
+use moorline_link::rng::Rng;
 use moorline_link::slots::{SlotKey, Slots};
 use moorline_link::wheel::Wheel;
 use moorline_link::{Identity, Reason, Time};
@@ -12,17 +15,21 @@ use crate::event::{Event, SessionId};
 use crate::lifecycle::{Input, Misplaced, State};
 use crate::session::{LinkRef, Session, Side};
 
+/// One more than a place in the table.
+pub(crate) type Place = NonZeroU32;
+
 /// The session table. It keeps its indexes and counts true whatever happens to a session, so every
 /// change goes through it.
 #[derive(Debug)]
 pub struct Table {
     sessions: Slots<Session>,
-    by_address: HashMap<SocketAddr, SessionId, KeyedState>,
-    by_identity: HashMap<Identity, Vec<SessionId>, KeyedState>,
-    linked_by_ip: HashMap<IpAddr, usize, KeyedState>,
+    /// The newest session with a link to each address.
+    by_address: Index,
+    by_identity: Index,
+    linked_by_ip: PerIp<u32>,
     /// Kept sessions by when they end, and how many of each address there are.
     kept: BTreeSet<(Time, SessionId)>,
-    kept_by_ip: HashMap<IpAddr, usize, KeyedState>,
+    kept_by_ip: PerIp<u32>,
     counts: [usize; State::ALL.len()],
     timers: Wheel,
 }
@@ -31,11 +38,11 @@ impl Table {
     pub(crate) fn new(rng: &mut Rng) -> Self {
         Self {
             sessions: Slots::new(rng),
-            by_address: HashMap::with_hasher(KeyedState::new(rng)),
-            by_identity: HashMap::with_hasher(KeyedState::new(rng)),
-            linked_by_ip: HashMap::with_hasher(KeyedState::new(rng)),
+            by_address: Index::new(rng),
+            by_identity: Index::new(rng),
+            linked_by_ip: PerIp::new(rng),
             kept: BTreeSet::new(),
-            kept_by_ip: HashMap::with_hasher(KeyedState::new(rng)),
+            kept_by_ip: PerIp::new(rng),
             counts: [0; State::ALL.len()],
             timers: Wheel::new(),
         }
@@ -59,13 +66,18 @@ impl Table {
     /// The newest session with a link to this address. Where two had one, and the newest ended, the
     /// older one is not found here: an address is a hint.
     pub fn by_address(&self, address: SocketAddr) -> Option<&Session> {
-        self.by_id(*self.by_address.get(&address)?)
+        let mut places = self.by_address.find(&address).filter_map(|place| self.at(place));
+        places.find(|session| session.address == Some(address))
+    }
+
+    fn at(&self, place: u32) -> Option<&Session> {
+        self.sessions.get(self.sessions.key_at(place)?)
     }
 
     /// The sessions that are logged in as this identity or kept for it, the oldest first.
     pub fn by_identity(&self, identity: &Identity) -> impl Iterator<Item = &Session> {
-        let ids = self.by_identity.get(identity).map_or(&[][..], Vec::as_slice);
-        ids.iter().filter_map(|id| self.by_id(*id))
+        let sessions = self.by_identity.find(identity).filter_map(|place| self.at(place));
+        sessions.filter(move |session| session.identity.as_ref() == Some(identity))
     }
 
     /// All sessions, in an order that means nothing but is always the same.
@@ -80,7 +92,16 @@ impl Table {
 
     /// How many sessions have a link to an address of this host or household.
     pub(crate) fn linked_from(&self, ip: IpAddr) -> usize {
-        self.linked_by_ip.get(&ip).copied().unwrap_or(0)
+        self.linked_by_ip.get(ip) as usize
+    }
+
+    /// A session in four bytes, for who looks afterwards whether it is still the one that is meant.
+    pub(crate) const fn place_of(id: SessionId) -> Option<Place> {
+        NonZeroU32::new(key(id).index.wrapping_add(1))
+    }
+
+    pub(crate) fn id_at(&self, place: Place) -> Option<SessionId> {
+        self.sessions.key_at(place.get() - 1).map(id)
     }
 
     pub(crate) fn insert(&mut self, now: Time) -> SessionId {
@@ -111,11 +132,14 @@ impl Table {
     /// Puts the session on a link that leads to `address`.
     pub(crate) fn attach(&mut self, id: SessionId, link: LinkRef, address: SocketAddr) {
         self.detach(id);
+        if let Some(older) = self.by_address(address).map(Session::id) {
+            self.by_address.remove(&address, key(older).index);
+        }
         let Some(session) = self.sessions.get_mut(key(id)) else { return };
         session.link = Some(link);
         session.address = Some(address);
-        self.by_address.insert(address, id);
-        *self.linked_by_ip.entry(address.ip()).or_insert(0) += 1;
+        self.by_address.insert(&address, key(id).index);
+        self.linked_by_ip.change(address.ip(), |count| *count += 1);
     }
 
     /// Takes the session off its link; the address it had stays readable.
@@ -123,38 +147,37 @@ impl Table {
         let session = self.sessions.get_mut(key(id))?;
         let link = session.link.take()?;
         let address = session.address?;
-        if self.by_address.get(&address) == Some(&id) {
-            self.by_address.remove(&address);
-        }
-        subtract(&mut self.linked_by_ip, address.ip());
+        // It is not there where a newer one has the address.
+        self.by_address.remove(&address, key(id).index);
+        self.linked_by_ip.change(address.ip(), |count| *count -= 1);
         Some(link)
     }
 
     /// Notes that a session is kept until `until`.
     pub(crate) fn keep(&mut self, id: SessionId, until: Time) {
         let Some(session) = self.sessions.get_mut(key(id)) else { return };
-        session.until = Some(until);
+        session.set_until(Some(until));
         self.kept.insert((until, id));
         if let Some(address) = session.address {
-            *self.kept_by_ip.entry(address.ip()).or_insert(0) += 1;
+            self.kept_by_ip.change(address.ip(), |count| *count += 1);
         }
     }
 
     /// Notes that a session is kept no more, if it was.
     pub(crate) fn end_keep(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(key(id)) else { return };
-        let Some(until) = session.until else { return };
+        let Some(until) = session.until() else { return };
         if self.kept.remove(&(until, id))
             && let Some(address) = session.address
         {
-            session.until = None;
-            subtract(&mut self.kept_by_ip, address.ip());
+            session.set_until(None);
+            self.kept_by_ip.change(address.ip(), |count| *count -= 1);
         }
     }
 
     /// How many sessions are kept for users of an address.
     pub(crate) fn kept_from(&self, ip: IpAddr) -> usize {
-        self.kept_by_ip.get(&ip).copied().unwrap_or(0)
+        self.kept_by_ip.get(ip) as usize
     }
 
     /// The session that was kept for longest, if as many are kept as this.
@@ -166,9 +189,9 @@ impl Table {
     pub(crate) fn confirm_identity(&mut self, id: SessionId, identity: Identity) {
         let Some(session) = self.sessions.get_mut(key(id)) else { return };
         session.identity = Some(identity.clone());
-        let ids = self.by_identity.entry(identity).or_default();
-        if !ids.contains(&id) {
-            ids.push(id);
+        let place = key(id).index;
+        if self.by_identity.find(&identity).all(|other| other != place) {
+            self.by_identity.insert(&identity, place);
         }
     }
 
@@ -179,13 +202,8 @@ impl Table {
         self.timers.clear(key(id).index);
         let session = self.sessions.remove(key(id))?;
         self.counts[session.state as usize] -= 1;
-        if let Some(identity) = &session.identity
-            && let Some(ids) = self.by_identity.get_mut(identity)
-        {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_identity.remove(identity);
-            }
+        if let Some(identity) = &session.identity {
+            self.by_identity.remove(identity, key(id).index);
         }
         Some(session)
     }
@@ -204,15 +222,6 @@ impl Table {
 
     pub(crate) fn next_due(&self) -> Option<Time> {
         self.timers.next()
-    }
-}
-
-fn subtract(counts: &mut HashMap<IpAddr, usize, KeyedState>, ip: IpAddr) {
-    if let Some(count) = counts.get_mut(&ip) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&ip);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What carries a run, and what it promises.
 
 use std::fmt;
+use std::time::Duration;
 
 use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort};
 use moorline_link::Transport;
@@ -125,6 +126,10 @@ fn native(endpoint: &Endpoint) -> EndpointConfig {
     // Half of them go on to new keys all the time, so that whatever happens meets that as well.
     if endpoint.seed.is_multiple_of(2) {
         config.key_packets_max = 16 + (endpoint.seed >> 1) as u32 % 200;
+    }
+    // And half of the hosts write their links down whenever nothing is on its way.
+    if (endpoint.seed >> 32).is_multiple_of(2) {
+        config.rest_after = Duration::ZERO;
     }
     EndpointConfig {
         links_max: endpoint.links_max,

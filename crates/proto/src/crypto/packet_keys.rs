@@ -8,9 +8,11 @@ use std::error::Error;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroizing;
 
 use super::hash::{Purpose, Secret, derive};
 use super::noise::LinkSecrets;
+use crate::notes::Notes;
 use crate::seq::{Freshness, NumberLen, PacketCounter, PacketNumber, ReplayWindow};
 use crate::wire::{ConnectionId, Phase, ShortHeader, Suite, TAG_LEN};
 
@@ -51,39 +53,58 @@ pub enum OpenError {
     Forged,
 }
 
+/// What the keys of one generation of one direction are made of.
+struct Material {
+    /// What the next generation comes from.
+    secret: Secret,
+    key: Secret,
+    iv: [u8; 12],
+}
+
+impl Material {
+    fn new(secret: Secret) -> Self {
+        let mut iv = [0; 12];
+        iv.copy_from_slice(&derive(&secret, Purpose::PacketIv).as_bytes()[..12]);
+        Self { key: derive(&secret, Purpose::PacketKey), secret, iv }
+    }
+
+    /// The second half of the key, which AES does without.
+    fn tail(&self) -> Half {
+        let mut tail = Half::default();
+        tail.copy_from_slice(&self.key.as_bytes()[16..]);
+        tail
+    }
+
+    fn make_cipher(&self, suite: Suite) -> LessSafeKey {
+        let key = match suite {
+            Suite::Aes => UnboundKey::new(&AES_128_GCM, &self.key.as_bytes()[..16]),
+            Suite::ChaCha => UnboundKey::new(&CHACHA20_POLY1305, self.key.as_bytes()),
+        };
+        LessSafeKey::new(key.expect("the key has the algorithm's length"))
+    }
+}
+
 /// One generation of keys of one direction.
 struct Keys {
     suite: Suite,
-    secret: Secret,
-    iv: [u8; 12],
-    /// The cipher ready for use, some hundred bytes on the heap; absent while the link rests.
+    material: Material,
+    /// The cipher ready for use, some hundred bytes on the heap; absent until a link that rested
+    /// has something to say.
     cipher: Option<LessSafeKey>,
 }
 
 impl Keys {
     fn new(suite: Suite, secret: Secret) -> Self {
-        let mut iv = [0; 12];
-        iv.copy_from_slice(&derive(&secret, Purpose::PacketIv).as_bytes()[..12]);
-        let mut keys = Self { suite, secret, iv, cipher: None };
-        keys.cipher = Some(keys.make_cipher());
-        keys
+        let material = Material::new(secret);
+        Self { suite, cipher: Some(material.make_cipher(suite)), material }
     }
 
     fn next(&self) -> Self {
-        Self::new(self.suite, derive(&self.secret, Purpose::Update))
-    }
-
-    fn make_cipher(&self) -> LessSafeKey {
-        let key = derive(&self.secret, Purpose::PacketKey);
-        let key = match self.suite {
-            Suite::Aes => UnboundKey::new(&AES_128_GCM, &key.as_bytes()[..16]),
-            Suite::ChaCha => UnboundKey::new(&CHACHA20_POLY1305, key.as_bytes()),
-        };
-        LessSafeKey::new(key.expect("the key has the algorithm's length"))
+        Self::new(self.suite, derive(&self.material.secret, Purpose::Update))
     }
 
     fn nonce(&self, number: PacketNumber) -> Nonce {
-        let mut nonce = self.iv;
+        let mut nonce = self.material.iv;
         for (byte, of_number) in nonce[4..].iter_mut().zip(number.value().to_be_bytes()) {
             *byte ^= of_number;
         }
@@ -96,14 +117,7 @@ impl Keys {
         header: &[u8],
         body: &'p mut [u8],
     ) -> Result<&'p mut [u8], OpenError> {
-        let made;
-        let cipher = match &self.cipher {
-            Some(cipher) => cipher,
-            None => {
-                made = self.make_cipher();
-                &made
-            }
-        };
+        let cipher = self.cipher.as_ref().ok_or(OpenError::Forgotten)?;
         let opened = cipher.open_in_place(self.nonce(number), Aad::from(header), body);
         opened.map_err(|_| OpenError::Forged)
     }
@@ -119,9 +133,9 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    fn new(suite: Suite, secret: Secret) -> Self {
+    const fn of(keys: Keys) -> Self {
         let (counter, generation, generation_first) = (PacketCounter::new(), 0, 0);
-        Self { keys: Keys::new(suite, secret), counter, generation, generation_first }
+        Self { keys, counter, generation, generation_first }
     }
 
     /// Writes the header of the next packet over what `packet` held; frames are to follow, and then
@@ -164,11 +178,8 @@ impl Sealer {
         self.counter.skip(1);
         let nonce = self.keys.nonce(number);
         let (head, body) = packet.split_at_mut(header.len());
-        let cipher = &self.keys.cipher;
-        let cipher = match cipher {
-            Some(cipher) => cipher,
-            None => self.keys.cipher.insert(self.keys.make_cipher()),
-        };
+        let Keys { suite, material, cipher } = &mut self.keys;
+        let cipher = cipher.get_or_insert_with(|| material.make_cipher(*suite));
         let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(head), body);
         packet.extend_from_slice(tag.map_err(|_| Exhausted)?.as_ref());
         Ok(number)
@@ -255,10 +266,10 @@ pub struct Opener {
 }
 
 impl Opener {
-    fn new(suite: Suite, secret: Secret) -> Self {
+    const fn of(keys: Keys) -> Self {
         Self {
             window: ReplayWindow::new(),
-            current: Keys::new(suite, secret),
+            current: keys,
             previous: None,
             generation: 0,
             generation_first: 0,
@@ -382,14 +393,14 @@ pub struct PacketKeys {
 impl PacketKeys {
     /// The client's end.
     pub fn client(suite: Suite, secrets: &LinkSecrets) -> Self {
-        let sealer = Sealer::new(suite, secrets.to_host.clone());
-        Self { sealer, opener: Opener::new(suite, secrets.to_client.clone()) }
+        let sealer = Sealer::of(Keys::new(suite, secrets.to_host.clone()));
+        Self { sealer, opener: Opener::of(Keys::new(suite, secrets.to_client.clone())) }
     }
 
     /// The host's end.
     pub fn host(suite: Suite, secrets: &LinkSecrets) -> Self {
-        let sealer = Sealer::new(suite, secrets.to_client.clone());
-        Self { sealer, opener: Opener::new(suite, secrets.to_host.clone()) }
+        let sealer = Sealer::of(Keys::new(suite, secrets.to_client.clone()));
+        Self { sealer, opener: Opener::of(Keys::new(suite, secrets.to_host.clone())) }
     }
 
     /// Remembers an authentic packet that [`Opener::open`] gave. If the peer went on to its next
@@ -425,12 +436,87 @@ impl PacketKeys {
         self.opener.previous = None;
     }
 
-    /// Keeps nothing but what the ciphers are made of, for a link that has nothing to say. The next
-    /// packet makes them anew.
-    pub fn rest(&mut self) {
-        self.sealer.keys.cipher = None;
-        self.opener.current.cipher = None;
-        self.opener.previous = None;
+    /// Keeps nothing but what the ciphers are made of, and writes the rest down, for a link that
+    /// has nothing to say. Keys before these are forgotten.
+    pub(crate) fn rest<N: Notes>(&mut self, notes: &mut N) -> RestingKeys {
+        let mut is_chacha = self.sealer.keys.suite == Suite::ChaCha;
+        notes.flag(&mut is_chacha);
+        self.note(notes);
+        let keys = [&self.sealer.keys.material, &self.opener.current.material];
+        let tails = is_chacha.then(|| Box::new(keys.map(Material::tail)));
+        RestingKeys { heads: keys.map(Head::of), tails }
+    }
+
+    fn note<N: Notes>(&mut self, notes: &mut N) {
+        let Self { sealer, opener } = self;
+        sealer.counter.note(notes);
+        opener.window.note(notes);
+        for value in [
+            &mut sealer.generation,
+            &mut sealer.generation_first,
+            &mut opener.generation,
+            &mut opener.generation_first,
+            &mut opener.forged,
+        ] {
+            notes.number(value);
+        }
+    }
+}
+
+/// What is left of both directions' keys while their link rests, that of packets from here first.
+pub struct RestingKeys {
+    heads: [Head; 2],
+    /// The second halves of the keys. AES has none, which most links have.
+    tails: Option<Box<[Half; 2]>>,
+}
+
+/// Half of 32 bytes, which is a key of AES.
+type Half = Zeroizing<[u8; 16]>;
+
+/// [`Material`] with half of the key.
+struct Head {
+    secret: Secret,
+    key: Half,
+    iv: [u8; 12],
+}
+
+impl Head {
+    fn of(material: &Material) -> Self {
+        let mut key = Half::default();
+        key.copy_from_slice(&material.key.as_bytes()[..16]);
+        Self { secret: material.secret.clone(), key, iv: material.iv }
+    }
+
+    fn material(&self, tail: &Half) -> Material {
+        let mut key = [0; Secret::LEN];
+        key[..16].copy_from_slice(&*self.key);
+        key[16..].copy_from_slice(&**tail);
+        Material { secret: self.secret.clone(), key: Secret::new(key), iv: self.iv }
+    }
+}
+
+impl RestingKeys {
+    /// The keys as they were, with what [`PacketKeys::rest`] wrote down.
+    pub(crate) fn wake<N: Notes>(&self, notes: &mut N) -> PacketKeys {
+        let [sealing, opening] = &self.heads;
+        let [sealing_tail, opening_tail] = self.tails.as_deref().cloned().unwrap_or_default();
+        let (sealing, opening) = (sealing.material(&sealing_tail), opening.material(&opening_tail));
+        let mut is_chacha = false;
+        notes.flag(&mut is_chacha);
+        let suite = if is_chacha { Suite::ChaCha } else { Suite::Aes };
+        let cipher = Some(opening.make_cipher(suite));
+        let mut keys = PacketKeys {
+            sealer: Sealer::of(Keys { suite, material: sealing, cipher: None }),
+            opener: Opener::of(Keys { suite, material: opening, cipher }),
+        };
+        keys.note(notes);
+        keys
+    }
+}
+
+impl fmt::Debug for RestingKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestingKeys").finish_non_exhaustive()
     }
 }
 

@@ -1,12 +1,11 @@
 //! How many links there are of each address, and how many of them wait for their client.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use moorline_link::Time;
-use moorline_link::network::prefix;
-use moorline_link::rng::{KeyedState, Rng};
+use moorline_link::network::{PerIp, prefix};
+use moorline_link::rng::Rng;
 
 use super::config::EndpointConfig;
 
@@ -21,10 +20,10 @@ pub(super) enum Limit {
     HalfOpen,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct OfPrefix {
-    links: usize,
-    half_open: usize,
+    links: u32,
+    half_open: u32,
 }
 
 /// Counts what a host admitted.
@@ -32,7 +31,7 @@ struct OfPrefix {
 pub(super) struct Census {
     links: usize,
     half_open: usize,
-    prefixes: HashMap<IpAddr, OfPrefix, KeyedState>,
+    prefixes: PerIp<OfPrefix>,
     /// Since when first packets are counted, and how many came.
     since: Time,
     hellos: u32,
@@ -44,7 +43,7 @@ impl Census {
         Self {
             links: 0,
             half_open: 0,
-            prefixes: HashMap::with_hasher(KeyedState::new(rng)),
+            prefixes: PerIp::new(rng),
             since: Time::ZERO,
             hellos: 0,
             hellos_before: 0,
@@ -65,12 +64,12 @@ impl Census {
 
     /// Whether a link of this address may begin.
     pub(super) fn check(&self, config: &EndpointConfig, ip: IpAddr) -> Result<(), Limit> {
-        let of = self.prefixes.get(&prefix(ip)).copied().unwrap_or_default();
+        let of = self.prefixes.get(prefix(ip));
         if self.links >= config.links_max {
             Err(Limit::Links)
-        } else if of.links >= config.links_per_address_max {
+        } else if of.links as usize >= config.links_per_address_max {
             Err(Limit::Address)
-        } else if of.half_open >= config.half_open_per_address_max {
+        } else if of.half_open as usize >= config.half_open_per_address_max {
             Err(Limit::HalfOpen)
         } else {
             Ok(())
@@ -83,24 +82,23 @@ impl Census {
 
     /// A link begins.
     pub(super) fn begin(&mut self, ip: IpAddr) {
-        let of = self.prefixes.entry(prefix(ip)).or_default();
-        of.links += 1;
-        of.half_open += 1;
+        self.prefixes.change(prefix(ip), |of| {
+            of.links += 1;
+            of.half_open += 1;
+        });
         self.links += 1;
         self.half_open += 1;
     }
 
     /// A link's client answered.
     pub(super) fn confirm(&mut self, ip: IpAddr) {
-        if let Some(of) = self.prefixes.get_mut(&prefix(ip)) {
-            of.half_open = of.half_open.saturating_sub(1);
-        }
+        self.prefixes.change(prefix(ip), |of| of.half_open = of.half_open.saturating_sub(1));
         self.half_open = self.half_open.saturating_sub(1);
     }
 
     /// A client answered from another address than it asked from, or went on to one.
     pub(super) fn moved(&mut self, from: IpAddr, to: IpAddr) {
-        self.prefixes.entry(prefix(to)).or_default().links += 1;
+        self.prefixes.change(prefix(to), |of| of.links += 1);
         self.links += 1;
         self.end(from, false);
     }
@@ -111,12 +109,7 @@ impl Census {
             self.confirm(ip);
         }
         self.links = self.links.saturating_sub(1);
-        if let Some(of) = self.prefixes.get_mut(&prefix(ip)) {
-            of.links = of.links.saturating_sub(1);
-            if of.links == 0 {
-                self.prefixes.remove(&prefix(ip));
-            }
-        }
+        self.prefixes.change(prefix(ip), |of| of.links = of.links.saturating_sub(1));
     }
 }
 

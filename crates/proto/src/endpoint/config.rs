@@ -71,6 +71,10 @@ pub struct EndpointConfig {
     /// The most bytes of messages of lost links that are kept, in all; the longest kept make room.
     /// Default 64 MiB, in use only while they wait.
     pub keep_bytes_max: usize,
+    /// Host: when no message moved for so long and nothing else is on its way, a link is written
+    /// down in few bytes until a packet comes. Default 1 s; who sends in longer intervals and wants
+    /// to save the half microsecond sets more.
+    pub rest_after: Duration,
     /// Packets that one key seals before the next takes its place, on this side; 16 at the least.
     /// Default: 2^20, a small part of what its cipher allows; more changes nothing.
     pub key_packets_max: u32,
@@ -105,6 +109,7 @@ impl Default for EndpointConfig {
             node: 0,
             keep_time: Duration::from_secs(600),
             keep_bytes_max: 64 * 1_024 * 1_024,
+            rest_after: Duration::from_secs(1),
             key_packets_max: 1 << 20,
             unix_at_zero: Duration::ZERO,
             key_log: None,

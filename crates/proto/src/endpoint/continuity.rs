@@ -7,16 +7,17 @@
 
 use std::net::SocketAddr;
 
+use moorline_link::index::Index;
 use moorline_link::slots::SlotKey;
 use moorline_link::{Lane, LinkId, Outgoing, Reason, Resumes, SendError, Time};
 
 use super::dialing::Wish;
+use super::entry::{Entry, Stage};
 use super::greeting::Guest;
-use super::links::{Entry, Stage};
 use super::{Endpoint, EndpointConfig, Side};
 use crate::crypto::{Ticket, Verdict};
 use crate::lanes::{Inbox, Lanes, Outbox, OutboxConfig, Push};
-use crate::wire::{Claim, DATAGRAM_LEN_BASE, LanesState, Place, Positions, ResumeGrant};
+use crate::wire::{Claim, DATAGRAM_LEN_BASE, LanesState, Place, Positions, ResumeGrant, TicketId};
 
 /// What a new link asked to go on with.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Endpoint {
         let pass = entry.and_then(|entry| entry.take_pass());
         let is_kept = (is_survivable(reason) || pass.is_some()) && self.set_aside(now, key);
         if let Some(entry) = self.links.get_mut(key).filter(|_| is_kept) {
-            entry.pass = pass;
+            entry.rare_mut().pass = pass;
         }
         is_kept
     }
@@ -56,6 +57,7 @@ impl Endpoint {
         if self.config.keep_time.is_zero() {
             return false;
         }
+        self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return false };
         if entry.ticket.is_none() || !matches!(entry.stage, Stage::Linked(_)) {
             return false;
@@ -151,7 +153,7 @@ impl Endpoint {
         let request = guest.params.resume.as_ref()?;
         let mut claims = std::iter::once(request.claim).chain(request.before.into_iter().flatten());
         claims.find_map(|claim| {
-            let from = host.tickets.get(&claim.ticket).copied()?;
+            let from = self.by_ticket(&host.tickets, claim.ticket)?;
             let entry = self.links.get(from)?;
             let ticket = entry.ticket.as_ref()?;
             // Without the host's lanes the client begins with empty ones, too.
@@ -172,12 +174,15 @@ impl Endpoint {
     /// nothing to give any more.
     pub(super) fn lanes_of(&self, from: SlotKey) -> Option<LanesState> {
         let entry = self.links.get(from)?;
-        let inbox = match &entry.stage {
-            Stage::Kept(lanes) => &lanes.inbox,
-            Stage::Linked(link) if link.is_up() && !entry.is_parted => link.inbox(),
-            _ => return None,
+        let told = |inbox: &Inbox| {
+            Some(LanesState { positions: inbox.positions(), limit: inbox.limit_now() })
         };
-        Some(LanesState { positions: inbox.positions(), limit: inbox.limit_now() })
+        match &entry.stage {
+            Stage::Kept(lanes) => told(&lanes.inbox),
+            Stage::Linked(link) if link.is_up() && !entry.is_parted => told(link.inbox()),
+            Stage::Resting(rested) => told(&rested.inbox()),
+            _ => None,
+        }
     }
 
     /// What a host grants.
@@ -191,6 +196,7 @@ impl Endpoint {
     /// The lanes of an earlier link, which is gone with that.
     pub(super) fn take_lanes(&mut self, from: SlotKey) -> Option<Lanes> {
         self.lanes_of(from)?;
+        self.rouse(from);
         match self.forget(from)?.stage {
             Stage::Kept(lanes) => Some(*lanes),
             Stage::Linked(link) => Some(link.into_lanes()),
@@ -202,7 +208,8 @@ impl Endpoint {
     /// came of it: nothing to do, the earlier link, or that somebody else was quicker.
     pub(super) fn go_over(&mut self, key: SlotKey) -> Result<Option<Resumes>, Reason> {
         let Some(entry) = self.links.get_mut(key) else { return Ok(None) };
-        let Some(resumption) = entry.resumes.take() else { return Ok(None) };
+        let resumes = entry.rare.as_mut().and_then(|rare| rare.resumes.take());
+        let Some(resumption) = resumes else { return Ok(None) };
         let from = resumption.from;
         let is_restored = self.links.get(from).is_some_and(|entry| entry.is_restored);
         let Some(mut lanes) = self.take_lanes(from) else {
@@ -228,7 +235,7 @@ impl Endpoint {
             return None;
         };
         let ticket = entry.ticket.as_ref()?;
-        (host.tickets.get(&ticket.id()) == Some(&key)).then(|| ticket.to_bytes())
+        (self.by_ticket(&host.tickets, ticket.id()) == Some(key)).then(|| ticket.to_bytes())
     }
 
     /// A link of an earlier run, which is kept with empty lanes.
@@ -240,10 +247,10 @@ impl Endpoint {
     ) -> Option<SlotKey> {
         let ticket = Ticket::from_bytes(saved)?;
         let id = ticket.id();
-        let Side::Host(host) = &mut self.side else { return None };
+        let Side::Host(host) = &self.side else { return None };
         let is_allowed =
             !self.config.keep_time.is_zero() && self.links.len() < self.config.links_max;
-        if !is_allowed || host.tickets.contains_key(&id) {
+        if !is_allowed || self.by_ticket(&host.tickets, id).is_some() {
             return None;
         }
         let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
@@ -253,15 +260,28 @@ impl Endpoint {
         let mut entry = Entry::new(now, address, Stage::Kept(Box::new(lanes)));
         (entry.ticket, entry.is_parted, entry.is_restored) = (Some(Box::new(ticket)), true, true);
         let key = self.links.insert_with(|_| entry);
-        host.tickets.insert(id, key);
+        if let Side::Host(host) = &mut self.side {
+            host.tickets.insert(&id, key.index);
+        }
         self.wheel.set(now, key.index, now + self.config.keep_time);
         self.kept.push_back(key);
         Some(key)
     }
 
+    /// The link that another may go on with by this ticket.
+    fn by_ticket(&self, tickets: &Index, id: TicketId) -> Option<SlotKey> {
+        let mut keys = tickets.find(&id).filter_map(|place| self.links.key_at(place));
+        keys.find(|key| {
+            let ticket = self.links.get(*key).and_then(|entry| entry.ticket.as_ref());
+            ticket.is_some_and(|ticket| ticket.id() == id)
+        })
+    }
+
     /// How many messages of each reliable lane are not known to have arrived.
     pub(super) fn unsettled_of(&self, key: SlotKey) -> Option<[u64; Lane::RELIABLE.len()]> {
         match &self.links.get(key)?.stage {
+            // It rests as all that it sent has arrived.
+            Stage::Resting(_) => Some([0; Lane::RELIABLE.len()]),
             Stage::Kept(lanes) => Some(lanes.outbox.unsettled()),
             Stage::Linked(link) => Some(link.outbox().unsettled()),
             Stage::Dialing(_) | Stage::Asked(_) | Stage::Answered(_) => Some([0, 0]),
@@ -273,9 +293,11 @@ impl Endpoint {
         let lanes = self.lanes_of(from).filter(|_| self.is_kept(from))?;
         let entry = self.links.get(from)?;
         let ticket = entry.ticket.as_deref()?.clone();
-        let pass = entry.pass.as_deref().copied();
+        let rare = entry.rare.as_deref();
+        let pass = rare.and_then(|rare| rare.pass.as_deref().copied());
         // The host of a pass knows no earlier ticket.
-        let before = if pass.is_none() { entry.tickets_before.clone() } else { Vec::new() };
+        let before = rare.filter(|_| pass.is_none()).map(|rare| rare.tickets_before.clone());
+        let before = before.unwrap_or_default();
         Some(Wish { ticket, before, lanes, pass })
     }
 

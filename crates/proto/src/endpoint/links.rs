@@ -3,112 +3,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use moorline_link::index::Index;
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
-use moorline_link::{LinkEvent, LinkId, LinkStats, Reason, Refusal, Resumes, Time};
+use moorline_link::{LinkEvent, LinkId, Reason, Refusal, Resumes, Time};
 
 use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, Wish, limits};
+use super::entry::{Entry, Stage};
 use super::greeting::{self, Guest};
 use super::{Endpoint, Side, TURN_LEN_MAX};
 use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
-use crate::lanes::Lanes;
 use crate::link::{Drop, Link, Setup, Sink};
 use crate::wire::{
-    Answer, ClientHello, ConnectionId, HelloId, HostParams, KEY_LEN, Limits, Notice, PASS_LEN,
-    RESET_TOKEN_LEN, ShortHeader, Suite,
+    Answer, ClientHello, ConnectionId, HelloId, HostParams, Limits, Notice, ShortHeader, Suite,
 };
 
 /// For how long a hello can come again that the network held back.
 const HELLO_LIFETIME: Duration = Duration::from_secs(30);
-
-/// One link, whatever became of it.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) address: SocketAddr,
-    pub(super) stage: Stage,
-    /// What another link needs to go on with this one's lanes.
-    pub(super) ticket: Option<Box<Ticket>>,
-    /// Client: those before, the latest first, as long as nothing was heard of the host on this
-    /// link.
-    pub(super) tickets_before: Vec<Ticket>,
-    /// Client: what the host gave it for another one.
-    pub(super) pass: Option<Box<[u8; PASS_LEN]>>,
-    /// What this one goes on with, until it does.
-    pub(super) resumes: Option<Box<Resumption>>,
-    /// Client: what a datagram ends with that says the host lost the link.
-    pub(super) reset_token: Option<[u8; RESET_TOKEN_LEN]>,
-    /// Host: the hello that it began with, and the client's key in it.
-    pub(super) hello: Option<(HelloId, [u8; KEY_LEN])>,
-    /// Whether nobody above the seam knows it any more.
-    pub(super) is_parted: bool,
-    /// Host: an earlier run of it had this link; its lanes are lost.
-    pub(super) is_restored: bool,
-    is_ready: bool,
-    pub(super) began_at: Time,
-}
-
-/// Where a link is in its life.
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// A client asks.
-    Dialing(Box<Dialing>),
-    /// A host thinks about it; without a guest only while it is answered.
-    Asked(Option<Box<Guest>>),
-    /// A host said yes; its answer is repeated until the client's first packet comes.
-    Answered(Box<(Link, Vec<u8>)>),
-    /// Both sides have the keys.
-    Linked(Box<Link>),
-    /// It is lost, and its lanes wait for another link.
-    Kept(Box<Lanes>),
-}
-
-impl Entry {
-    pub(super) const fn new(now: Time, address: SocketAddr, stage: Stage) -> Self {
-        Self {
-            address,
-            stage,
-            ticket: None,
-            tickets_before: Vec::new(),
-            pass: None,
-            resumes: None,
-            reset_token: None,
-            hello: None,
-            is_parted: false,
-            is_restored: false,
-            is_ready: false,
-            began_at: now,
-        }
-    }
-
-    pub(super) fn link(&self) -> Option<&Link> {
-        match &self.stage {
-            Stage::Linked(link) => Some(link),
-            Stage::Answered(answered) => Some(&answered.0),
-            Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
-        }
-    }
-
-    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
-        match &mut self.stage {
-            Stage::Linked(link) => Some(link),
-            Stage::Answered(answered) => Some(&mut answered.0),
-            Stage::Dialing(_) | Stage::Asked(_) | Stage::Kept(_) => None,
-        }
-    }
-
-    pub(super) fn take_pass(&mut self) -> Option<Box<[u8; PASS_LEN]>> {
-        self.link_mut()?.take_pass()
-    }
-
-    pub(super) const fn is_half_open(&self) -> bool {
-        matches!(self.stage, Stage::Asked(_) | Stage::Answered(_))
-    }
-
-    pub(super) fn figures(&self) -> LinkStats {
-        self.link().map(Link::link_stats).unwrap_or_default()
-    }
-}
 
 impl Endpoint {
     pub(super) fn begin_dial(
@@ -126,7 +38,7 @@ impl Endpoint {
         let dialing = Dialing::new(now, &self.config, &client.host, &mut self.entropy, asked)
             .map_err(|_| DialError::HostOnly)?;
         let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
-        entry.resumes = wish.map(|(from, wish)| {
+        entry.rare_mut().resumes = wish.map(|(from, wish)| {
             let (epoch, Wish { before, lanes, .. }) = (wish.ticket.epoch(), wish);
             Box::new(Resumption { from, epoch, before, lanes })
         });
@@ -134,6 +46,15 @@ impl Endpoint {
         client.links.push(key);
         self.touch(key);
         Ok(key)
+    }
+
+    /// The link that began with this hello.
+    pub(super) fn by_hello(&self, hellos: &Index, id: HelloId) -> Option<SlotKey> {
+        let mut keys = hellos.find(&id).filter_map(|place| self.links.key_at(place));
+        keys.find(|key| {
+            let hello = self.links.get(*key).and_then(Entry::hello);
+            hello.is_some_and(|(of, _)| of == id)
+        })
     }
 
     /// A first packet came again: what was answered is answered again, wherever it came from now.
@@ -144,7 +65,7 @@ impl Endpoint {
         hello: &ClientHello<'_>,
     ) {
         let Some(entry) = self.links.get(key) else { return };
-        let is_same = entry.hello == Some((hello.id, greeting::ephemeral(hello)));
+        let is_same = entry.hello() == Some((hello.id, greeting::ephemeral(hello)));
         if let Stage::Answered(answered) = &entry.stage
             && is_same
         {
@@ -163,12 +84,13 @@ impl Endpoint {
         }
         let resumes = resumption.as_ref().map(|resumption| LinkId(resumption.from));
         let mut entry = Entry::new(now, from, Stage::Asked(Some(guest)));
-        entry.hello = Some((id, ephemeral));
-        entry.resumes = resumption.map(Box::new);
+        let rare = entry.rare_mut();
+        rare.hello = Some((id, ephemeral));
+        rare.resumes = resumption.map(Box::new);
         let key = self.links.insert_with(|_| entry);
         let Side::Host(host) = &mut self.side else { return };
         host.census.begin(from.ip());
-        host.hellos.insert(id, key);
+        host.hellos.insert(&id, key.index);
         host.half_open.push_back(key);
         self.wheel.set(now, key.index, now + self.config.half_open_time);
         self.events.push_back(LinkEvent::Asked { link: LinkId(key), address: from, resumes });
@@ -217,11 +139,11 @@ impl Endpoint {
         let connection = self.connection_of(key);
         let Side::Host(host) = &self.side else { return };
         let reset_token = host.resets.token(connection);
-        let resumption = self.links.get(key).and_then(|entry| entry.resumes.as_deref());
+        let resumption = self.links.get(key).and_then(Entry::resumes);
         let grant = resumption.and_then(|resumption| self.grant(resumption));
         let Some(entry) = self.links.get_mut(key) else { return };
         if grant.is_none() {
-            entry.resumes = None;
+            entry.rare_mut().resumes = None;
         }
         let Stage::Asked(guest) = &mut entry.stage else { return };
         let Some(guest) = guest.take() else { return };
@@ -318,7 +240,7 @@ impl Endpoint {
         }
         let keys = PacketKeys::client(params.suite, secrets);
         let mut link = self.new_link(now, address, (Some(params.connection), keys), &params.limits);
-        let asked = self.links.get_mut(key).and_then(|entry| entry.resumes.take());
+        let asked = self.links.get_mut(key).and_then(|entry| entry.rare.as_mut()?.resumes.take());
         let (mut resumes, mut tickets_before) = (None, Vec::new());
         if let Some(asked) = asked {
             let granted = params.resumed.as_ref();
@@ -343,9 +265,10 @@ impl Endpoint {
         if let Some(entry) = self.links.get_mut(key) {
             let epoch = params.resumed.map_or(0, |grant| grant.epoch);
             entry.ticket = Some(Box::new(Ticket::of(secrets, epoch)));
-            entry.tickets_before = tickets_before;
             entry.stage = Stage::Linked(Box::new(link));
-            entry.reset_token = Some(params.reset_token);
+            let rare = entry.rare_mut();
+            rare.tickets_before = tickets_before;
+            rare.reset_token = Some(params.reset_token);
         }
         self.events.push_back(LinkEvent::Up { link: LinkId(key), address, resumes });
         self.touch(key);
@@ -365,6 +288,7 @@ impl Endpoint {
             self.forget(key);
             return true;
         };
+        let is_roused = self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return false };
         let Some(link) = entry.link_mut() else { return false };
         self.scratch.clear();
@@ -393,6 +317,10 @@ impl Endpoint {
                     OpenError::Truncated | OpenError::Number => self.counts.malformed += 1,
                     OpenError::Forged => self.counts.forged += 1,
                 }
+                if is_roused {
+                    // It rests on.
+                    self.touch(key);
+                }
                 return false;
             }
         };
@@ -417,7 +345,7 @@ impl Endpoint {
         datagram: &[u8],
     ) -> Result<Option<Resumes>, Reason> {
         let entry = self.links.get(key);
-        let answered = entry.filter(|entry| entry.resumes.is_some()).and_then(Entry::link);
+        let answered = entry.filter(|entry| entry.resumes().is_some()).and_then(Entry::link);
         if answered.is_some_and(|link| link.is_of_peer(header, datagram)) {
             self.go_over(key)
         } else {
@@ -428,7 +356,9 @@ impl Endpoint {
     /// A packet of the client opened: it has the keys, so the answer need not be repeated.
     fn confirm(&mut self, key: SlotKey, address: SocketAddr) {
         let Some(entry) = self.links.get_mut(key) else { return };
-        entry.tickets_before = Vec::new();
+        if let Some(rare) = &mut entry.rare {
+            rare.tickets_before = Vec::new();
+        }
         if matches!(entry.stage, Stage::Answered(_)) {
             let placeholder = Stage::Asked(None);
             if let Stage::Answered(answered) = std::mem::replace(&mut entry.stage, placeholder) {
@@ -437,7 +367,7 @@ impl Endpoint {
             let Side::Host(host) = &mut self.side else { return };
             host.census.confirm(entry.address.ip());
             if let Some(ticket) = &entry.ticket {
-                host.tickets.insert(ticket.id(), key);
+                host.tickets.insert(&ticket.id(), key.index);
             }
         }
         let before = std::mem::replace(&mut entry.address, address);
@@ -474,11 +404,12 @@ impl Endpoint {
             self.expire_kept(now, key);
             return;
         }
+        self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return };
         let reason = match &mut entry.stage {
             Stage::Dialing(dialing) => dialing.given_up(now).map(Reason::Refused),
             Stage::Linked(link) => link.handle_timeout(now, self.listened_since),
-            Stage::Asked(_) | Stage::Answered(_) | Stage::Kept(_) => None,
+            Stage::Asked(_) | Stage::Answered(_) | Stage::Resting(_) | Stage::Kept(_) => None,
         };
         self.forget_hello(now, key);
         match reason {
@@ -488,13 +419,21 @@ impl Endpoint {
     }
 
     /// The network holds no copy of the link's hello any more.
-    fn forget_hello(&mut self, now: Time, key: SlotKey) {
-        let Some(entry) = self.links.get_mut(key) else { return };
-        if now.since(entry.began_at) >= HELLO_LIFETIME
-            && let Some((id, _)) = entry.hello.take()
-            && let Side::Host(host) = &mut self.side
-        {
-            host.hellos.remove(&id);
+    pub(super) fn forget_hello(&mut self, now: Time, key: SlotKey) {
+        let (Some(entry), Side::Host(host)) = (self.links.get_mut(key), &mut self.side) else {
+            return;
+        };
+        if now.since(entry.began_at) < HELLO_LIFETIME {
+            return;
+        }
+        if let Some((id, _)) = entry.hello() {
+            host.hellos.remove(&id, key.index);
+        }
+        // There is nothing else in it on a host, once the client answered.
+        if entry.is_half_open() {
+            entry.rare_mut().hello = None;
+        } else {
+            entry.rare = None;
         }
     }
 
@@ -537,6 +476,11 @@ impl Endpoint {
             Stage::Asked(_) | Stage::Answered(_) => {
                 Some(entry.began_at + self.config.half_open_time)
             }
+            // Its timer is set already.
+            Stage::Resting(_) => {
+                entry.is_ready = false;
+                return None;
+            }
             Stage::Kept(_) => match &self.side {
                 Side::Host(_) => Some(entry.began_at + self.config.keep_time),
                 Side::Client(_) => None,
@@ -548,6 +492,7 @@ impl Endpoint {
             Some(at) => self.wheel.set(now, key.index, at),
             None => self.wheel.clear(key.index),
         }
+        self.let_rest(now, key);
         sent
     }
 

@@ -3,12 +3,13 @@
 use moorline_link::slots::SlotKey;
 use moorline_link::{LinkEvent, LinkId, Reason, Refusal, Time};
 
-use super::links::{Entry, Stage};
+use super::entry::{Entry, Stage};
 use super::{Endpoint, Side};
 use crate::link::Link;
 
 impl Endpoint {
     pub(super) fn say_goodbye(&mut self, now: Time, key: SlotKey, farewell: Option<&Refusal>) {
+        self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return };
         entry.is_parted = true;
         match &mut entry.stage {
@@ -61,14 +62,12 @@ impl Endpoint {
                 if !matches!(entry.stage, Stage::Kept(_)) {
                     host.census.end(entry.address.ip(), entry.is_half_open());
                 }
-                // The ticket of a link that nobody confirmed is in no table.
-                if let Some(ticket) = &entry.ticket
-                    && host.tickets.get(&ticket.id()) == Some(&key)
-                {
-                    host.tickets.remove(&ticket.id());
+                // The ticket of a link that nobody confirmed is in no index.
+                if let Some(ticket) = &entry.ticket {
+                    host.tickets.remove(&ticket.id(), key.index);
                 }
-                if let Some((id, _)) = entry.hello {
-                    host.hellos.remove(&id);
+                if let Some((id, _)) = entry.hello() {
+                    host.hellos.remove(&id, key.index);
                 }
             }
             Side::Client(client) => client.links.retain(|other| *other != key),

@@ -5,7 +5,7 @@ use moorline_link::{Control, Lane, LinkEvent, LinkId, Outgoing, SendError, Time}
 
 use super::Endpoint;
 use super::continuity::place_of;
-use super::links::{Entry, Stage};
+use super::entry::{Entry, Stage};
 use crate::lanes::Push;
 use crate::link::Link;
 
@@ -43,7 +43,7 @@ impl Endpoint {
                 self.kept_bytes = (self.kept_bytes + lanes.bytes()).saturating_sub(before);
                 has_dropped
             }
-            Stage::Dialing(_) | Stage::Asked(_) | Stage::Answered(_) => false,
+            Stage::Dialing(_) | Stage::Asked(_) | Stage::Answered(_) | Stage::Resting(_) => false,
         }
     }
 
@@ -59,6 +59,7 @@ impl Endpoint {
     }
 
     pub(super) fn living_link(&mut self, key: SlotKey) -> Result<&mut Link, SendError> {
+        self.rouse(key);
         let entry = self.links.get_mut(key).filter(|entry| !entry.is_parted);
         entry.and_then(Entry::link_mut).ok_or(SendError::NotUp)
     }

@@ -10,6 +10,7 @@ use crate::wire::CLIENT_HELLO_LEN_MIN;
 mod attacks;
 mod continuity;
 mod copied;
+mod sizes;
 
 const RTT_HALF: Duration = Duration::from_millis(25);
 

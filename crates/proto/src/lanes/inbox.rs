@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use moorline_link::Payload;
 use moorline_link::payload::Pool;
 
-use super::Violation;
 use super::latest_in::{Heard, LatestIn};
 use super::reliable_in::{OrderedIn, Taken, UnorderedIn};
 use super::unreliable::UnreliableIn;
+use super::{Violation, note_place};
+use crate::notes::Notes;
 use crate::wire::{MESSAGE_CHARGE, MessageFrame, Place, Positions};
 
 /// A message that arrived.
@@ -205,6 +206,41 @@ impl Inbox {
     /// What counts of that which arrived and was not delivered: what the peer makes this side keep.
     pub const fn held(&self) -> u64 {
         self.taken - self.delivered
+    }
+
+    /// Whether nothing waits for anything, and all that is to be told was told.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.limit_due().is_none()
+            && self.ordered.iter().all(|(_, lane)| lane.waiting_len() == 0)
+            && self.unordered.as_ref().is_none_or(|lane| lane.is_at_rest())
+            && self.latest.as_ref().is_none_or(|lane| lane.is_at_rest())
+    }
+
+    /// Where all lanes stand, while the link rests.
+    pub(crate) fn note<N: Notes>(&mut self, notes: &mut N) {
+        for value in [&mut self.window, &mut self.taken, &mut self.delivered, &mut self.limit] {
+            notes.number(value);
+        }
+        let mut count = self.ordered.len();
+        notes.size(&mut count);
+        self.ordered.resize_with(count, || (Place::Control, OrderedIn::default()));
+        for (place, lane) in &mut self.ordered {
+            note_place(place, notes);
+            lane.note(notes);
+        }
+        let mut has = [self.unordered.is_some(), self.latest.is_some(), self.unreliable.is_some()];
+        has.iter_mut().for_each(|has| notes.flag(has));
+        if has[0] {
+            self.unordered.get_or_insert_default().note(notes);
+        }
+        if has[1] {
+            self.latest.get_or_insert_default().note(notes);
+        }
+        if has[2] {
+            self.unreliable.get_or_insert_default().note(notes);
+        }
+        notes.number(&mut self.stats.duplicates);
+        notes.number(&mut self.stats.stale);
     }
 
     /// What was counted.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::assembly::Assembly;
 use super::{KEYS_MAX, SYNC_LEN_MAX, Violation};
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::MessageFrame;
 
 /// How many values may be here in part, and how many bytes.
 const PARTIAL_MAX: usize = 64;
 const PARTIAL_BYTES_MAX: usize = 4 * SYNC_LEN_MAX;
+/// With more keys than these a link does not rest: to write them down again and again would take
+/// longer than the memory is worth.
+const RESTING_KEYS_MAX: usize = 32;
 
 /// The receiving side of the latest lane.
 #[derive(Debug, Default)]
@@ -77,6 +81,26 @@ impl LatestIn {
         }
         self.shed_partial();
         Ok(Heard::Part)
+    }
+
+    /// Whether nothing is here in part, and few keys are known.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.partial.is_empty() && self.newest.len() <= RESTING_KEYS_MAX
+    }
+
+    /// What is known of each key, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.expected);
+        notes.number(&mut self.floor);
+        let mut known = std::mem::take(&mut self.newest).into_iter();
+        let mut count = known.len();
+        notes.size(&mut count);
+        for _ in 0..count {
+            let (mut key, mut newest) = known.next().unwrap_or_default();
+            notes.number(&mut key);
+            notes.number(&mut newest);
+            self.newest.insert(key, newest);
+        }
     }
 
     /// Forgets the parts of a value that is not newer than this one.

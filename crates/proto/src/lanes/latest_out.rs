@@ -6,6 +6,7 @@ use moorline_link::{Payload, Time};
 
 use super::Tag;
 use super::reliable_out::{Done, MESSAGE_COST};
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MessageFrame, Place};
 
@@ -57,6 +58,15 @@ pub(super) struct Replaced {
 impl LatestOut {
     pub(super) fn len(&self) -> usize {
         self.values.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.waiting.is_empty() && self.on_way.is_empty()
+    }
+
+    /// Where the lane stands, while the link rests and nothing is in it.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.next);
     }
 
     pub(super) fn waiting_len(&self) -> usize {

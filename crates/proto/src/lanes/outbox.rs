@@ -9,6 +9,7 @@ use super::latest_out::LatestOut;
 use super::reliable_out::{Done, MESSAGE_COST, ReliableOut};
 use super::unreliable::UnreliableOut;
 use super::{KEYS_MAX, SYNC_LEN_MAX, Tag};
+use crate::notes::Notes;
 use crate::recovery::estimate::Urgency;
 use crate::wire::{Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positions, WIDE_LEN_MAX};
 
@@ -502,6 +503,42 @@ impl Outbox {
         self.bytes
     }
 
+    /// Whether nothing waits, and all that was sent arrived.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.bytes == 0
+            && self.is_settled()
+            && self.latest.as_ref().is_none_or(|lane| lane.is_empty())
+            && self.unreliable.as_ref().is_none_or(|lane| lane.waiting_len() == 0)
+            && self.arrived.is_empty()
+            && self.backlog.is_told
+            && !self.backlog.is_high
+    }
+
+    /// Where all lanes stand, while the link rests: all but how much they may hold and how long
+    /// parts are, which whoever wakes it knows.
+    pub(crate) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.size(&mut self.turn);
+        for value in [&mut self.config.limit, &mut self.window, &mut self.charged] {
+            notes.number(value);
+        }
+        notes.signed(&mut self.sync_credit);
+        let mut count = self.reliable.len();
+        notes.size(&mut count);
+        self.reliable.resize_with(count, || ReliableOut::new(Place::Control));
+        self.reliable.iter_mut().for_each(|lane| lane.note(notes));
+        let mut has_latest = self.latest.is_some();
+        notes.flag(&mut has_latest);
+        if has_latest {
+            self.latest.get_or_insert_default().note(notes);
+        }
+        let mut has_unreliable = self.unreliable.is_some();
+        notes.flag(&mut has_unreliable);
+        if has_unreliable {
+            self.unreliable.get_or_insert_default().note(notes);
+        }
+        self.stats.note(notes);
+    }
+
     /// What was counted.
     pub fn stats(&self) -> OutboxStats {
         let shed = self.unreliable.as_ref().map_or(0, |lane| lane.dropped);
@@ -515,6 +552,19 @@ fn is_of(place: Place, lane: Lane) -> bool {
         Place::Ordered(_) => lane == Lane::ReliableOrdered,
         Place::Unordered => lane == Lane::ReliableUnordered,
         _ => false,
+    }
+}
+
+impl OutboxStats {
+    fn note<N: Notes>(&mut self, notes: &mut N) {
+        for QueueTime { messages, total, longest } in &mut self.queue_times {
+            notes.number(messages);
+            notes.duration(total);
+            notes.duration(longest);
+        }
+        for value in [&mut self.replaced, &mut self.shed, &mut self.dropped] {
+            notes.number(value);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::assembly::{Added, Assembly};
 use super::inbox::{Ready, Received};
 use super::{SPAN_MAX, Violation};
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{MESSAGE_CHARGE, MessageFrame, Place};
 
@@ -102,6 +103,11 @@ impl OrderedIn {
         }
     }
 
+    /// Where the lane stands, while the link rests and nothing waits.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.next);
+    }
+
     /// The least number that was not delivered.
     pub(super) const fn next(&self) -> u64 {
         self.next
@@ -183,6 +189,21 @@ impl UnorderedIn {
                 self.received.pop_front();
             }
         }
+    }
+
+    /// Whether nothing arrived beyond the first that is missing.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let beyond = self.received.iter().enumerate();
+        let mut beyond =
+            beyond.map(|(word, bits)| if word == 0 { bits >> (self.floor % 64) } else { *bits });
+        self.partial.is_empty() && beyond.all(|bits| bits == 0)
+    }
+
+    /// Where the lane stands, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        // Of no meaning below the floor, and empty above it.
+        self.received.clear();
+        notes.number(&mut self.floor);
     }
 
     /// The least number that was not received.

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use moorline_link::{Payload, Time};
 
-use super::{SPAN_MAX, Tag};
+use super::{SPAN_MAX, Tag, note_place};
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positions};
 
@@ -64,6 +65,12 @@ pub(super) struct Done {
 impl ReliableOut {
     pub(super) const fn new(place: Place) -> Self {
         Self { place, first: 0, messages: VecDeque::new(), sent: 0, waiting_bytes: 0 }
+    }
+
+    /// Which lane it is and where it stands, while the link rests and nothing is in it.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        note_place(&mut self.place, notes);
+        notes.number(&mut self.first);
     }
 
     pub(super) const fn place(&self) -> Place {

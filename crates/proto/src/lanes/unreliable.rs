@@ -8,6 +8,7 @@ use moorline_link::{Payload, Time};
 use super::assembly::Assembly;
 use super::reliable_out::KEPT_CAPACITY_MAX;
 use super::{SYNC_LEN_MAX, Tag, Violation};
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MessageFrame, Place};
 
@@ -70,6 +71,12 @@ impl UnreliableOut {
         while self.messages.front().is_some_and(|first| now.since(first.queued_at) > AGE_MAX) {
             self.drop_first();
         }
+    }
+
+    /// Where the lane stands, while the link rests and nothing is in it.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.next);
+        notes.number(&mut self.dropped);
     }
 
     pub(super) fn waiting_len(&self) -> usize {
@@ -158,6 +165,17 @@ impl UnreliableIn {
             self.floor = oldest + 1;
         }
         Ok(None)
+    }
+
+    /// Where the lane stands, while the link rests. What is here in part is given up: nobody sends
+    /// the other parts again.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        if !self.partial.is_empty() {
+            (self.floor, self.bytes) = (self.expected, 0);
+            self.partial.clear();
+        }
+        notes.number(&mut self.expected);
+        notes.number(&mut self.floor);
     }
 
     fn forget(&mut self, seq: u64) {

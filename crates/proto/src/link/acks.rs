@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use moorline_link::Time;
 
+use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{AckCompact, AckDelay, AckRanges, Asks, Frame};
 
@@ -17,6 +18,9 @@ const SPACING_MIN: Duration = Duration::from_millis(2);
 const RECENT: u64 = 3;
 /// How many acknowledgements tell of a packet, as any of them may be lost.
 const TOLD_MIN: usize = 4;
+/// How many ranges a link that rests remembers: those before were told of, and are told of again
+/// only where many packets follow each other untold.
+const RESTING_RANGES_MAX: usize = 4;
 
 /// What arrived.
 #[derive(Debug)]
@@ -77,6 +81,34 @@ impl Acks {
             _ => now + self.delay_max,
         };
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
+    }
+
+    /// What arrived, while the link rests and nothing must be told soon.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.time(&mut self.largest_at);
+        notes.option(&mut self.told_at, N::time);
+        notes.small(&mut self.pending);
+        notes.number(&mut self.received);
+        let mut count = self.ranges.len().min(RESTING_RANGES_MAX);
+        notes.size(&mut count);
+        self.ranges.resize(count, 0..=0);
+        // All of them are a little below the largest.
+        let mut above = self.largest().unwrap_or(0);
+        notes.number(&mut above);
+        let mut note_below = |value: u64, above: u64| {
+            let mut distance = above.saturating_sub(value);
+            notes.number(&mut distance);
+            above.saturating_sub(distance)
+        };
+        let largest = above;
+        for range in &mut self.ranges {
+            let end = note_below(*range.end(), above);
+            above = note_below(*range.start(), end);
+            *range = above..=end;
+        }
+        for told in &mut self.told {
+            *told = note_below(*told, largest);
+        }
     }
 
     fn has_recent_gap(&self) -> bool {

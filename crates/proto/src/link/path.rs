@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use moorline_link::Time;
 
+use crate::notes::Notes;
+
 /// How long to wait for an answer before asking again, and how often to ask.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 const ASKS_MAX: u8 = 10;
@@ -56,6 +58,16 @@ impl Path {
     /// Whether anything may be sent there but questions.
     pub(super) const fn is_proven(&self) -> bool {
         self.is_proven
+    }
+
+    /// Whether the peer is where it is known to be.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.is_proven && self.probe.is_none()
+    }
+
+    /// When another address was asked last, while the link rests at one that is proven.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.option(&mut self.probed_at, N::time);
     }
 
     /// The first packet came. If it came from elsewhere than the hello, the answer may have reached

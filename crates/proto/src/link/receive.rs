@@ -166,6 +166,7 @@ impl Link {
                 return Err(End::Violation("a beat comes from the wrong side"));
             }
             Frame::Message(message) => {
+                self.moved_at = now;
                 self.inbox.on_message(message, sink.ready)?;
                 self.deliver(sink)?;
             }

@@ -74,6 +74,11 @@ impl Asked {
         self.beats.push_back(beat);
     }
 
+    /// Whether nothing is to be sent.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.is_anything() && !self.is_flush && self.occasion.is_none()
+    }
+
     fn is_anything(&self) -> bool {
         self.is_ping
             || self.pong.is_some()

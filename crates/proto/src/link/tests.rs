@@ -10,6 +10,8 @@ use super::*;
 use crate::crypto::{LinkSecrets, Secret};
 use crate::wire::{Datagram, Direction, Suite};
 
+mod resting;
+
 /// What the network does to a datagram.
 #[derive(Clone, Copy)]
 struct Weather {

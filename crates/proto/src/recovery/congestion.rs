@@ -12,6 +12,8 @@ use moorline_link::time::Time;
 use super::micros;
 use super::rtt::{Rtt, WindowedMin};
 
+mod resting;
+
 /// What may be on its way before anything is known, and at the very least, in packets. RFC 6928 and
 /// RFC 9002 (7.2) begin with 10; but they allow them at once. Here the first window is spread over
 /// the round trip that the handshake measured, and a queue that grows ends the start before

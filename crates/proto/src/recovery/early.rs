@@ -16,6 +16,8 @@ use super::FrameId;
 use super::estimate::{CERTAIN, Estimate, Urgency};
 use slab::{List, Slab, State};
 
+use crate::notes::Notes;
+
 pub use slab::FRAMES_MAX;
 
 /// The longest frame that is repeated early.
@@ -446,6 +448,19 @@ impl Early {
     /// Whether no frame is followed.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What it knows, while the link rests and no frame is followed.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        (self.slab, self.live, self.lost) = (Slab::default(), List::default(), List::default());
+        notes.signed(&mut self.budget);
+        notes.small(&mut self.rounds_unanswered);
+        notes.option(&mut self.round_at, N::time);
+        let EarlyStats { copy_bytes, tail_bytes, base_bytes, frames_lost, frames_refused } =
+            &mut self.stats;
+        for value in [copy_bytes, tail_bytes, base_bytes, frames_lost, frames_refused] {
+            notes.number(value);
+        }
     }
 
     /// What was counted.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use moorline_link::time::Time;
 
 use super::micros;
+use crate::notes::Notes;
 
 /// A certain loss, in the unit of [`Estimate::loss`].
 pub const CERTAIN: u64 = 1 << 32;
@@ -95,6 +96,15 @@ impl Estimate {
             None => interval,
             Some(smoothed) => smoothed - smoothed / 8 + interval / 8,
         });
+    }
+
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        for value in [&mut self.quick, &mut self.slow, &mut self.packets] {
+            notes.number(value);
+        }
+        notes.option(&mut self.flushed_at, N::time);
+        notes.option(&mut self.flush_interval_micros, N::number);
     }
 
     /// How likely a packet is lost, in parts of [`CERTAIN`]: quick to rise and slow to fall.

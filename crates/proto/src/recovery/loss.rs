@@ -11,6 +11,7 @@ use moorline_link::time::{Time, earliest};
 use super::micros;
 use super::rtt::Rtt;
 use super::sent::SentPackets;
+use crate::notes::Notes;
 
 /// How many later packets must arrive before one is lost, where nothing is reordered.
 const PACKET_THRESHOLD: u64 = 3;
@@ -189,6 +190,19 @@ impl Loss {
     /// How many probes in a row went unanswered.
     pub const fn probes_unanswered(&self) -> u32 {
         self.probes
+    }
+
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        let LossStats { lost, spurious, probes } = &mut self.stats;
+        let Self { acked_end, reorder_extra_micros, packet_threshold, .. } = self;
+        for value in [acked_end, reorder_extra_micros, packet_threshold, lost, spurious, probes] {
+            notes.number(value);
+        }
+        notes.small(&mut self.losses_since_spurious);
+        notes.option(&mut self.loss_at, N::time);
+        notes.option(&mut self.eliciting_last, N::time);
+        notes.small(&mut self.probes);
     }
 
     /// What was counted.

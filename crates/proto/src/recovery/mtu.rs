@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use moorline_link::time::Time;
 
+use crate::notes::Notes;
+
 /// What every path carries.
 pub const MTU_BASE: u16 = 1_200;
 /// A search is over when it can gain no more than this.
@@ -172,6 +174,25 @@ impl Mtu {
             Probe::Rests(until) => Some(until),
             Probe::Due | Probe::Sent(_) => None,
         }
+    }
+
+    /// Whether no probe is on its way.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        !matches!(self.probe, Probe::Sent(_))
+    }
+
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        for value in [&mut self.current, &mut self.limit, &mut self.limit_max] {
+            notes.small(value);
+        }
+        let mut rests_until = self.poll_timeout();
+        notes.option(&mut rests_until, N::time);
+        self.probe = rests_until.map_or(Probe::Due, Probe::Rests);
+        notes.small(&mut self.probes_lost);
+        notes.small(&mut self.large_lost);
+        notes.number(&mut self.stats.probes);
+        notes.number(&mut self.stats.black_holes);
     }
 
     /// What was counted.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use moorline_link::time::Time;
 
+use crate::notes::Notes;
+
 /// A window leaves in four fifths of a round trip.
 const RATE_PERCENT: u64 = 125;
 /// What may leave at once: three packets, or two milliseconds' worth.
@@ -52,6 +54,13 @@ impl Pacer {
     /// Whether more than `tick` of what left is not paid.
     pub fn is_behind(&self, now: Time, tick: Duration) -> bool {
         self.poll_timeout(now).is_some_and(|ready| ready > now + tick)
+    }
+
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        for value in [&mut self.paid_until_nanos, &mut self.kilobyte_nanos, &mut self.packet_len] {
+            notes.number(value);
+        }
     }
 
     /// The burst is what was saved while less was sent than the rate allows.

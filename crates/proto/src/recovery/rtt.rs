@@ -5,6 +5,7 @@ use std::time::Duration;
 use moorline_link::time::Time;
 
 use super::micros;
+use crate::notes::Notes;
 
 /// What is assumed before anything was measured.
 const SMOOTHED_INITIAL_MICROS: u64 = 333_000;
@@ -111,6 +112,15 @@ impl Rtt {
         self.samples > 0
     }
 
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        for value in [&mut self.smoothed, &mut self.variance, &mut self.latest, &mut self.jitter] {
+            notes.number(value);
+        }
+        self.minimum.note(notes);
+        notes.number(&mut self.samples);
+    }
+
     /// What was measured.
     pub fn stats(&self) -> RttStats {
         RttStats {
@@ -161,6 +171,18 @@ impl WindowedMin {
     /// The smallest, if there is one.
     pub(super) fn value(&self) -> Option<u64> {
         self.current.into_iter().chain(self.previous).min()
+    }
+
+    /// What it knows but the length of its buckets, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.time(&mut self.started);
+        notes.option(&mut self.current, N::number);
+        notes.option(&mut self.previous, N::number);
+    }
+
+    /// How long a bucket is.
+    pub(super) const fn bucket(&self) -> Duration {
+        self.bucket
     }
 
     /// Sets how long a bucket is from now on.

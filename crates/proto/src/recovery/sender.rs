@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use moorline_link::time::{Time, earliest};
 
+use crate::notes::Notes;
 use crate::seq::PacketNumber;
 
 use super::FrameId;
@@ -436,6 +437,31 @@ impl Sender {
         self.mtu.on_migration();
         self.congestion.on_migration(self.mtu.current());
         self.set_rate();
+    }
+
+    /// Whether nothing is on its way that anybody waits for, and nothing is left to tell or to do.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.eliciting == 0
+            && self.sent.is_at_rest()
+            && self.early.is_empty()
+            && self.done.is_empty()
+            && self.due.is_none()
+            && self.mtu.is_at_rest()
+    }
+
+    /// What it knows, while the link rests.
+    pub(crate) fn note<N: Notes>(&mut self, notes: &mut N) {
+        self.numbers.clear();
+        notes.duration(&mut self.ack_delay_max);
+        self.rtt.note(notes);
+        self.sent.note(notes);
+        self.loss.note(notes);
+        self.estimate.note(notes);
+        self.early.note(notes);
+        self.congestion.note(notes);
+        self.pacer.note(notes);
+        self.mtu.note(notes);
+        notes.number(&mut self.packets_evicted);
     }
 
     /// The largest number that the peer acknowledged.

@@ -11,6 +11,7 @@ use moorline_link::time::Time;
 use crate::seq::PacketNumber;
 
 use super::FrameId;
+use crate::notes::Notes;
 
 /// How many packets are remembered. At 1,200 bytes this is 78 Mbit/s over 500 ms.
 pub const SENT_PACKETS_MAX: usize = 4_096;
@@ -20,6 +21,10 @@ pub const PACKET_FRAMES_MAX: usize = 255;
 const GAPS_REMEMBERED: usize = 4;
 /// The least and the most packets between two numbers that are left out.
 const GAP_EVERY: RangeInclusive<u64> = 64..=1_024;
+
+/// A link rests with so many packets at most that nobody waits for: the answer to a beat is
+/// acknowledged with the next beat.
+const RESTING_PACKETS_MAX: usize = 8;
 
 /// Why a packet was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,25 @@ pub struct SentPacket {
 }
 
 impl SentPacket {
+    const BLANK: Self = Self {
+        sent_at: Time::ZERO,
+        len: 0,
+        kind: PacketKind::Quiet,
+        frames: 0,
+        fate: Fate::Outstanding,
+    };
+
+    fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.time(&mut self.sent_at);
+        notes.small(&mut self.len);
+        notes.one_of(
+            &mut self.kind,
+            [PacketKind::Unhurried, PacketKind::Quiet, PacketKind::Eliciting, PacketKind::MtuProbe],
+        );
+        let fates = [Fate::Outstanding, Fate::Acked, Fate::Lost, Fate::Unsent];
+        notes.one_of(&mut self.fate, fates);
+    }
+
     /// Whether it was taken for lost.
     pub const fn is_lost(&self) -> bool {
         matches!(self.fate, Fate::Lost)
@@ -324,6 +348,44 @@ impl SentPackets {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
+    }
+
+    /// Whether few packets are remembered, and none that carries what is followed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.packets.len() <= RESTING_PACKETS_MAX && self.frames.is_empty()
+    }
+
+    /// What it knows, while the link rests.
+    pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
+        let mut rng = self.rng.state();
+        for value in [&mut self.first, &mut self.gap_next, &mut self.steps, &mut rng] {
+            notes.number(value);
+        }
+        self.rng = Rng::new(rng);
+        let mut count = self.packets.len();
+        notes.size(&mut count);
+        self.packets.resize(count, SentPacket::BLANK);
+        // No packet has frames, so their places begin anew.
+        (self.outstanding, self.lost) = (NumberSet::default(), NumberSet::default());
+        self.frames_forgotten = 0;
+        self.places.clear();
+        self.places.resize(count, 0);
+        for (packet, number) in self.packets.iter_mut().zip(self.first..) {
+            packet.note(notes);
+            match packet.fate {
+                Fate::Outstanding => self.outstanding.insert(number),
+                Fate::Lost => self.lost.insert(number),
+                Fate::Acked | Fate::Unsent => {}
+            }
+        }
+        let mut gaps = self.gaps.len();
+        notes.size(&mut gaps);
+        self.gaps.resize(gaps, 0);
+        for gap in &mut self.gaps {
+            let mut before = self.first.saturating_sub(*gap);
+            notes.number(&mut before);
+            *gap = self.first.saturating_sub(before);
+        }
     }
 
     /// How many steps all acknowledgements took together.

@@ -1,6 +1,7 @@
 //! Which packet numbers were seen.
 
 use super::PacketNumber;
+use crate::notes::Notes;
 
 const WORDS: usize = 16;
 
@@ -72,6 +73,17 @@ impl ReplayWindow {
         }
         if self.check(number) != Freshness::TooOld {
             self.mark(number.value(), true);
+        }
+    }
+
+    /// What was seen, while the link rests.
+    pub(crate) fn note<N: Notes>(&mut self, notes: &mut N) {
+        notes.number(&mut self.expected);
+        for word in &mut self.seen {
+            // Where all numbers were seen, or none, this is a small number.
+            let mut next = word.wrapping_add(1);
+            notes.number(&mut next);
+            *word = next.wrapping_sub(1);
         }
     }
 

@@ -24,7 +24,7 @@ impl<T: Transport> Dialer<T> {
                 self.transport.abandon(now, link);
             }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
-                self.session.until = None;
+                self.session.set_until(None);
                 self.answered_at = None;
                 self.step(now, Input::TransportUp, None).ok();
                 if resumes.is_some() {
@@ -32,7 +32,7 @@ impl<T: Transport> Dialer<T> {
                     self.step(now, Input::Resume, None).ok();
                 }
                 match resumes {
-                    Some(Resumes::Lanes(_)) => self.session.kept = None,
+                    Some(Resumes::Lanes(_)) => self.session.set_kept(None),
                     Some(Resumes::Peer(_)) => self.lapse(now),
                     None => {
                         self.lapse(now);
@@ -65,7 +65,7 @@ impl<T: Transport> Dialer<T> {
                 if self.session.state == State::LoggedIn
                     && link.is_some_and(|link| self.transport.keeps(link.link))
                 {
-                    self.session.kept = link;
+                    self.session.set_kept(link);
                 } else if let Some(link) = link {
                     self.transport.release(now, link.link);
                 }
@@ -186,7 +186,7 @@ impl<T: Transport> Dialer<T> {
             reason => *reason == Reason::PeerLeft,
         };
         if is_final {
-            self.session.until = None;
+            self.session.set_until(None);
             self.release_kept(now);
             self.step(now, Input::Close, Some(reason)).ok();
         } else {

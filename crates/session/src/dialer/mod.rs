@@ -210,7 +210,7 @@ impl<T: Transport> Dialer<T> {
         if self.session.state != State::ReconnectPending {
             self.step(now, Input::Schedule, None)?;
         }
-        self.session.until = Some(now);
+        self.session.set_until(Some(now));
         self.do_due(now);
         Ok(())
     }
@@ -272,7 +272,7 @@ impl<T: Transport> Dialer<T> {
     pub fn send(&mut self, now: Time, message: Outgoing<'_>) -> Result<(), SendError> {
         self.cause = Cause::Send;
         let link = self.session.link.filter(|_| self.session.state == State::LoggedIn);
-        let link = link.or(self.session.kept).ok_or(SendError::NotUp)?.link;
+        let link = link.or(self.session.kept()).ok_or(SendError::NotUp)?.link;
         let overflow = self.config.delivery.overflow(message.lane);
         let sent = send_or_make_room(&mut self.transport, now, link, message, overflow);
         self.take_link_events(now);
@@ -366,11 +366,11 @@ impl<T: Transport> Dialer<T> {
 
     fn dial(&mut self, now: Time) -> Result<(), DialError> {
         let Some(remote) = self.remote else { return Ok(()) };
-        let kept = self.session.kept.map(|kept| kept.link);
+        let kept = self.session.kept().map(|kept| kept.link);
         let link = self.transport.dial(now, remote, kept)?;
         self.session.link = Some(LinkRef { transport: 0, link });
         self.session.address = Some(remote);
-        self.session.until = Some(now + self.config.reconnect.attempt_timeout);
+        self.session.set_until(Some(now + self.config.reconnect.attempt_timeout));
         self.session.beat_at = None;
         self.round_trip.on_new_link();
         self.clock.on_new_link();
@@ -394,7 +394,7 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn close_with(&mut self, now: Time, reason: Reason) {
-        self.session.until = None;
+        self.session.set_until(None);
         self.release_kept(now);
         let Some(link) = self.session.link.take() else {
             if self.session.state != State::Disconnected {
@@ -408,7 +408,7 @@ impl<T: Transport> Dialer<T> {
 
     /// Plans the next attempt, as far as the policy goes.
     fn schedule(&mut self, now: Time, reason: Reason, retry_after: Option<Duration>) {
-        self.session.until = None;
+        self.session.set_until(None);
         if self.config.reconnect.mode == ReconnectMode::Manual {
             if self.session.state != State::TimedOut {
                 self.release_kept(now);
@@ -420,7 +420,7 @@ impl<T: Transport> Dialer<T> {
         match self.attempts.next(now, policy, retry_after, &mut self.rng) {
             Some(at) => {
                 self.step(now, Input::Schedule, Some(reason)).ok();
-                self.session.until = Some(at);
+                self.session.set_until(Some(at));
             }
             None => {
                 self.release_kept(now);
@@ -455,7 +455,7 @@ impl<T: Transport> Dialer<T> {
                 if let Some(link) = self.session.link.filter(|_| was_logged_in) {
                     self.session.link = None;
                     if self.transport.keep(now, link.link) {
-                        self.session.kept = Some(link);
+                        self.session.set_kept(Some(link));
                     } else {
                         self.transport.abandon(now, link.link);
                     }
@@ -465,7 +465,7 @@ impl<T: Transport> Dialer<T> {
                 self.schedule(now, reason, None);
             }
             Due::AttemptStart => {
-                self.session.until = None;
+                self.session.set_until(None);
                 self.step(now, Input::AttemptStart, None).ok();
                 if self.dial(now).is_err() {
                     let reason = Reason::NoAnswer(Duration::ZERO);
@@ -479,7 +479,7 @@ impl<T: Transport> Dialer<T> {
             }
             Due::LoginDeadline | Due::ReauthDeadline | Due::KeepExpired => {
                 debug_assert!(false, "{due:?} is the host's");
-                self.session.until = None;
+                self.session.set_until(None);
             }
         }
     }
@@ -496,7 +496,7 @@ impl<T: Transport> Dialer<T> {
     /// The session goes on without the lanes of its earlier link, if it had any.
     fn lapse(&mut self, now: Time) {
         self.is_reauthenticating = false;
-        let Some(kept) = self.session.kept.take() else { return };
+        let Some(kept) = self.session.take_kept() else { return };
         let unsettled = self.transport.unsettled(kept.link);
         self.transport.release(now, kept.link);
         let lapsed = self.session.apply(now, Input::Lapse, Some(Reason::Forgotten));
@@ -509,7 +509,7 @@ impl<T: Transport> Dialer<T> {
 
     /// Gives up what an earlier link had left.
     fn release_kept(&mut self, now: Time) {
-        if let Some(kept) = self.session.kept.take() {
+        if let Some(kept) = self.session.take_kept() {
             self.transport.release(now, kept.link);
         }
     }

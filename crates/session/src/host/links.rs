@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use moorline_link::Time;
+use moorline_link::slots::make_room;
 use moorline_link::{
     Control, LinkEvent, LinkId, Message, Reason, Refusal, RefusalCode, Resumes, Transport,
 };
@@ -13,6 +14,7 @@ use crate::cause::Cause;
 use crate::event::{Gap, SessionId};
 use crate::lifecycle::{Input, State};
 use crate::session::{LinkRef, Sign};
+use crate::table::Table;
 
 /// How long a peer is asked to stay away when the host is full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -126,7 +128,7 @@ impl<T: Transport> Host<T> {
         self.counters.sessions_peak = self.counters.sessions_peak.max(self.table.len() as u64);
         self.step(now, id, Input::TransportUp, None).ok();
         if let Some(session) = self.table.get_mut(id) {
-            session.until = Some(now + self.config.limits.login_time);
+            session.set_until(Some(now + self.config.limits.login_time));
         }
         self.arm(now, id);
     }
@@ -140,10 +142,11 @@ impl<T: Transport> Host<T> {
     pub(super) fn note_link(&mut self, id: SessionId, link: LinkRef) {
         let sessions = &mut self.on_link[usize::from(link.transport)];
         let slot = link.link.0.index as usize;
-        if sessions.len() <= slot {
-            sessions.resize(slot + 1, None);
+        while sessions.len() <= slot {
+            make_room(sessions);
+            sessions.push(None);
         }
-        sessions[slot] = Some(id);
+        sessions[slot] = Table::place_of(id);
     }
 
     /// A link goes on with the lanes of an earlier one: so does the session, whether it was kept or
@@ -161,7 +164,7 @@ impl<T: Transport> Host<T> {
         self.forget_link(link.transport, old);
         self.table.end_keep(id);
         if let Some(session) = self.table.get_mut(id) {
-            session.kept = None;
+            session.set_kept(None);
         }
         let was_kept = self.table.by_id(id).is_some_and(|it| it.state == State::ReconnectPending);
         if was_kept {
@@ -186,11 +189,11 @@ impl<T: Transport> Host<T> {
     /// The session on this link, living or kept, if it was logged in.
     fn resumable(&self, transport: u8, link: LinkId) -> Option<SessionId> {
         let sessions = self.on_link.get(usize::from(transport))?;
-        let id = (*sessions.get(link.0.index as usize)?)?;
+        let id = self.table.id_at((*sessions.get(link.0.index as usize)?)?)?;
         let session = self.table.by_id(id)?;
         let link = Some(LinkRef { transport, link });
         let is_alive = session.link == link && session.state == State::LoggedIn;
-        let is_kept = session.kept == link && session.state == State::ReconnectPending;
+        let is_kept = session.kept() == link && session.state == State::ReconnectPending;
         (is_alive || is_kept).then_some(id)
     }
 
@@ -299,7 +302,7 @@ impl<T: Transport> Host<T> {
         let carrier = &mut self.transports[usize::from(link.transport)];
         if carrier.keeps(link.link) || carrier.keep(now, link.link) {
             if let Some(session) = self.table.get_mut(id) {
-                session.kept = Some(link);
+                session.set_kept(Some(link));
             }
         } else {
             carrier.close(now, link.link, farewell);
@@ -309,11 +312,11 @@ impl<T: Transport> Host<T> {
 
     /// Gives up what a session's earlier link had left; what of it, if there was something.
     pub(super) fn release_kept(&mut self, now: Time, id: SessionId) -> Option<Gap> {
-        let link = self.table.get_mut(id)?.kept.take()?;
+        let link = self.table.get_mut(id)?.take_kept()?;
         // Its place may be another link's by now, if the transport gave it up before.
         let slots = &mut self.on_link[usize::from(link.transport)];
         let slot = slots.get_mut(link.link.0.index as usize);
-        if let Some(slot) = slot.filter(|slot| **slot == Some(id)) {
+        if let Some(slot) = slot.filter(|slot| **slot == Table::place_of(id)) {
             *slot = None;
         }
         let carrier = &mut self.transports[usize::from(link.transport)];
@@ -324,7 +327,7 @@ impl<T: Transport> Host<T> {
 
     pub(super) fn session_on(&self, transport: u8, link: LinkId) -> Option<SessionId> {
         let sessions = self.on_link.get(usize::from(transport))?;
-        let id = (*sessions.get(link.0.index as usize)?)?;
+        let id = self.table.id_at((*sessions.get(link.0.index as usize)?)?)?;
         let session = self.table.by_id(id)?;
         (session.link == Some(LinkRef { transport, link })).then_some(id)
     }
@@ -343,7 +346,7 @@ impl<T: Transport> Host<T> {
             if let Some(slot) =
                 self.on_link[usize::from(link.transport)].get_mut(link.link.0.index as usize)
             {
-                *slot = Some(to);
+                *slot = Table::place_of(to);
             }
         }
     }

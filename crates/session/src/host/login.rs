@@ -131,7 +131,7 @@ impl<T: Transport> Host<T> {
         self.step(now, session, Input::LoginOk, None).map_err(AnswerError::Misplaced)?;
         self.reauths.remove(&session);
         if let Some(session) = self.table.get_mut(session) {
-            session.until = None;
+            session.set_until(None);
             session.heard_at = now;
         }
         let welcome = Control::LoginAccepted { server_tick: self.tick(now), payload };

@@ -27,7 +27,7 @@ use crate::lifecycle::{Input, Misplaced, State};
 use crate::liveness::SleepWatch;
 use crate::overflow::send_or_make_room;
 use crate::session::{Due, Session};
-use crate::table::Table;
+use crate::table::{Place, Table};
 use reauth::Reauth;
 
 /// What a host tells its application, in the order in which it happened.
@@ -156,7 +156,7 @@ pub struct Host<T> {
     config: HostConfig,
     transports: Vec<T>,
     /// For each transport, the session on each of its link slots.
-    on_link: Vec<Vec<Option<SessionId>>>,
+    on_link: Vec<Vec<Option<Place>>>,
     table: Table,
     events: VecDeque<HostEvent>,
     observers: Observers,
@@ -335,7 +335,7 @@ impl<T: Transport> Host<T> {
     ) -> Result<(), SendError> {
         self.cause = Cause::Send;
         let session = self.table.get_mut(id).ok_or(SendError::NotUp)?;
-        let link = session.link.filter(|_| session.state == State::LoggedIn).or(session.kept);
+        let link = session.link.filter(|_| session.state == State::LoggedIn).or(session.kept());
         let link = link.ok_or(SendError::NotUp)?;
         let overflow = self.config.delivery.overflow(message.lane);
         let carrier = &mut self.transports[usize::from(link.transport)];
@@ -440,7 +440,7 @@ impl<T: Transport> Host<T> {
 
     /// What a kept session that ends had been given for its peer, unless all of it arrived.
     fn gap_of_kept(&self, id: SessionId) -> Option<Box<Gap>> {
-        let kept = self.table.by_id(id)?.kept?;
+        let kept = self.table.by_id(id)?.kept()?;
         let carrier = self.transports.get(usize::from(kept.transport))?;
         let unsettled = carrier.unsettled(kept.link);
         (unsettled != Some([0; Lane::RELIABLE.len()])).then(|| Box::new(Gap { unsettled }))

@@ -46,7 +46,7 @@ impl<T: Transport> Host<T> {
         match session.state {
             State::LoggedIn => self.tell_asked(now, id, within)?,
             // Told when they are back.
-            State::ReconnectPending if session.kept.is_some() => {}
+            State::ReconnectPending if session.kept().is_some() => {}
             _ => return Err(SendError::NotUp),
         }
         self.reauths.entry(id).or_default().asked = Some((now + within, within));

@@ -48,7 +48,7 @@ impl<T: Transport> Host<T> {
         let session = self.table.by_id(id)?;
         let link = match session.state {
             State::LoggedIn => session.link?,
-            State::ReconnectPending => session.kept?,
+            State::ReconnectPending => session.kept()?,
             _ => return None,
         };
         let identity = session.identity.clone()?;
@@ -96,7 +96,8 @@ impl<T: Transport> Host<T> {
         }
         let id = self.table.insert(now);
         if let Some(session) = self.table.get_mut(id) {
-            (session.address, session.kept) = (Some(address), Some(link));
+            session.address = Some(address);
+            session.set_kept(Some(link));
         }
         self.note_link(id, link);
         self.table.confirm_identity(id, identity);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::crypto::{CookieKeys, LinkSecrets};
-use crate::wire::{Retry, Suite, VERSION};
+use crate::wire::{HelloId, Retry, Suite, VERSION};
 
 /// A loaded host keeps nothing and computes nothing with keys for who does not show an address.
 #[test]

@@ -1,0 +1,47 @@
+//! Links that rest: a host keeps of an idle client no more than a few hundred bytes.
+
+use moorline_link::Time;
+use moorline_link::slots::SlotKey;
+
+use super::entry::Stage;
+use super::{Endpoint, Side};
+use crate::link::Terms;
+
+impl Endpoint {
+    /// Lets a link rest that has sent all it had, if it has nothing to do. A client has few links,
+    /// which do not.
+    pub(super) fn let_rest(&mut self, now: Time, key: SlotKey) {
+        let (Side::Host(_), Some(entry)) = (&self.side, self.links.get_mut(key)) else { return };
+        let Stage::Linked(link) = &entry.stage else { return };
+        if entry.is_parted || !link.may_rest(now, self.config.rest_after) {
+            return;
+        }
+        let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
+        let Stage::Linked(link) = stage else { return };
+        entry.stage = Stage::Resting(Box::new(link.rest(&mut self.paper)));
+        // Its timer waits for as long as it is heard again and again.
+        self.forget_hello(now, key);
+    }
+
+    /// Wakes a link that rests. Whether it did.
+    pub(super) fn rouse(&mut self, key: SlotKey) -> bool {
+        let config = &self.config;
+        let terms = Terms {
+            repetition: config.repetition,
+            bytes_max: config.send_bytes_max,
+            ack_delay_max: config.ack_delay_max,
+            idle: config.idle,
+            linger: config.linger,
+            key_packets_max: config.key_packets_max,
+        };
+        let Some(entry) = self.links.get_mut(key) else { return false };
+        if !matches!(entry.stage, Stage::Resting(_)) {
+            return false;
+        }
+        let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
+        if let Stage::Resting(rested) = stage {
+            entry.stage = Stage::Linked(rested.wake(entry.address, &terms, &mut self.paper));
+        }
+        true
+    }
+}
