@@ -270,6 +270,8 @@ def _other(reader: Reader, first: int) -> str:
         return f"beat-answer number={reader.varint(2**32)} tick={reader.zigzag()}"
     if first == 0x08:
         return f"data-limit sum={reader.varint()}"
+    if first == 0x09:
+        return "settled"
     if first == 0x0A:
         return "close"
     if first == 0x0B:

@@ -37,6 +37,9 @@ const PER_ADDRESS_MAX: usize = 64;
 pub(crate) fn run(args: &Serve) -> Outcome {
     let (config, host_key) = config(args)?;
     let mut server = Server::bind(config)?;
+    if let Some(to) = args.drain_to.filter(|to| server.local_addresses().contains(to)) {
+        return Err(format!("--drain-to {to} is this host itself: name another one").into());
+    }
     if let Some(folder) = &args.report_dir {
         output::check_folder(folder)?;
     }
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &Serve) -> Outcome {
         ask_again(args, &mut server, &mut logins);
     }
     if let Some(to) = args.drain_to {
-        drain(args, &mut server, to);
+        drain(args, &mut server, to, &mut score);
     }
     stop(args, server, &score)
 }
@@ -82,13 +85,16 @@ fn ask_again(args: &Serve, server: &mut Server, logins: &mut VecDeque<(Instant, 
 }
 
 /// Sends everyone to another host, and for a while whoever still comes.
-fn drain(args: &Serve, server: &mut Server, to: SocketAddr) {
+fn drain(args: &Serve, server: &mut Server, to: SocketAddr, score: &mut Score) {
     server.drain(Redirect { to, within: DRAIN_SPREAD });
     let end = Instant::now() + DRAIN_TIME;
     while Instant::now() < end {
         match server.poll_until(end) {
             Some(ServerEvent::Session(event)) => tell(args, &event),
             Some(ServerEvent::Login(request)) => request.refuse(Refusal::moved(to)),
+            Some(ServerEvent::Message { session, message }) => {
+                score.answer(server, session, message);
+            }
             _ => {}
         }
     }

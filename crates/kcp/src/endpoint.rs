@@ -328,6 +328,7 @@ impl Transport for KcpEndpoint {
 const fn link_of(event: &LinkEvent) -> LinkId {
     match event {
         LinkEvent::HandedOver { link, .. }
+        | LinkEvent::HandOverReady { link }
         | LinkEvent::Asked { link, .. }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }

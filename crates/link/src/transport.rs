@@ -135,6 +135,12 @@ pub enum LinkEvent {
         /// Who it is, as the other host [said](Transport::hand_over).
         peer: Vec<u8>,
     },
+    /// Host: the client of a link that is [handed over](Transport::hand_over) has nothing on its
+    /// way any more, and begins nothing: the link can be closed without a loss.
+    HandOverReady {
+        /// Which link.
+        link: LinkId,
+    },
     /// The link carries messages now.
     Up {
         /// Which link.

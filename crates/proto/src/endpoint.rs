@@ -527,6 +527,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
     match event {
         LinkEvent::HandedOver { link, .. }
         | LinkEvent::Asked { link, .. }
+        | LinkEvent::HandOverReady { link }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }
         | LinkEvent::Control { link, .. }

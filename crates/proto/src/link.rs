@@ -115,6 +115,11 @@ pub struct Link {
     early: Option<Early>,
     /// Client: what the host gave it for another one.
     pass: Option<Box<[u8; PASS_LEN]>>,
+    /// Whether the client of a link that is handed over has nothing on its way any more, and told
+    /// the host so before the link ended.
+    is_ready: bool,
+    /// Whether the peer said that all it sent arrived.
+    is_peer_settled: bool,
     ending: Ending,
     /// Kept until then: the keys before the last update.
     forget_keys_at: Option<Time>,
@@ -206,6 +211,10 @@ impl Sink<'_> {
         self.events.push_back(LinkEvent::Message { link: self.link, message });
     }
 
+    fn ready_to_go(&mut self) {
+        self.events.push_back(LinkEvent::HandOverReady { link: self.link });
+    }
+
     fn moved(&mut self, address: SocketAddr) {
         self.events.push_back(LinkEvent::AddressChanged { link: self.link, address });
     }
@@ -235,6 +244,8 @@ impl Link {
             inbox: Inbox::new(setup.window),
             asked: Asked::default(),
             pass: None,
+            is_ready: false,
+            is_peer_settled: false,
             early: setup.connection.is_some().then(Early::default),
             ending: Ending::No,
             forget_keys_at: None,
@@ -258,7 +269,7 @@ impl Link {
     /// Goes on with the lanes of an earlier link. `theirs` is what the peer said of what it has and
     /// takes.
     pub fn adopt(&mut self, lanes: Lanes, theirs: &LanesState) {
-        let Lanes { outbox, inbox } = lanes;
+        let Lanes { outbox, inbox, .. } = lanes;
         (self.outbox, self.inbox) = (outbox, inbox);
         self.outbox.set_part_len(part_len(self.fitted_mtu, self.connection));
         self.outbox.set_limit(theirs.limit);
@@ -278,9 +289,18 @@ impl Link {
         self.asked.is_limit = true;
     }
 
+    /// Goes on with a peer that has nothing of an earlier link which ended in order: what waited
+    /// there is sent here, under new numbers.
+    pub fn take_over(&mut self, earlier: Outbox) {
+        self.go_on();
+        self.outbox.take_over(earlier);
+        self.asked.is_flush = true;
+    }
+
     /// Gives its lanes away: it is over, whatever the peer thinks.
     pub fn into_lanes(self) -> Lanes {
-        Lanes { outbox: self.outbox, inbox: self.inbox }
+        let is_whole = self.is_peer_settled && self.is_ready;
+        Lanes { outbox: self.outbox, inbox: self.inbox, is_whole }
     }
 
     /// What waits to be sent or acknowledged.
@@ -376,6 +396,16 @@ impl Link {
     pub fn give_pass(&mut self, now: Time, pass: &[u8; PASS_LEN]) -> Result<(), SendError> {
         let (place, kind, notice) = (Place::Control, ControlWord::Pass(pass).kind(), None);
         self.send(now, Push { place, kind, payload: pass.as_slice().into(), notice })
+    }
+
+    /// Client: tells the host that hands it over when there is nothing more to wait for.
+    fn tell_ready(&mut self, now: Time) {
+        if self.pass.is_some() && !self.is_ready && self.is_up() && self.outbox.has_settled_begun()
+        {
+            let (place, kind, notice) = (Place::Control, ControlWord::Ready.kind(), None);
+            let word = Push { place, kind, payload: Payload::default(), notice };
+            self.is_ready = self.send(now, word).is_ok();
+        }
     }
 
     /// Client: what the host gave it for another one.

@@ -267,7 +267,7 @@ fn a32_floods_of_control_frames_are_answered_with_no_more_bytes_than_they_had() 
 #[test]
 fn a21_an_authentic_packet_that_is_malformed_ends_its_link() {
     let cases: [&[u8]; 7] = [
-        &[0x09],
+        &[0x0c],
         &[0x01, 0],
         &[0x80 | 28, 0, 0, 1, 0],
         &[0x80, 0, 0, 1, 5, b'a'],

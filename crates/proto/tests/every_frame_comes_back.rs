@@ -96,6 +96,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             emitted(&Frame::Pong { sent, received, answered })
         }),
         Just(()).prop_map(|()| emitted(&Frame::AckNow)),
+        Just(()).prop_map(|()| emitted(&Frame::Settled)),
         Just(()).prop_map(|()| emitted(&Frame::Close(None))),
         any::<[u8; 8]>().prop_map(|bytes| emitted(&Frame::PathChallenge(bytes))),
         any::<[u8; 8]>().prop_map(|bytes| emitted(&Frame::PathResponse(bytes))),

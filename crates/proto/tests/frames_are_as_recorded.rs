@@ -37,6 +37,7 @@ const SIMPLE: &[(&str, Frame<'_>)] = &[
         Frame::BeatAnswer { beat: 2, server_tick: i64::MIN },
     ),
     ("data-limit sum=1000000", Frame::MaxData { bytes: 1_000_000 }),
+    ("settled", Frame::Settled),
     ("close", Frame::Close(None)),
     (
         "close code=77 text=für immer",
@@ -101,8 +102,7 @@ const SIMPLE: &[(&str, Frame<'_>)] = &[
 
 /// What a receiver must not take.
 const MALFORMED: &[&[u8]] = &[
-    &[0x09],                                // no such type
-    &[0x0c],                                // nor this
+    &[0x0c],                                // no such type
     &[0x20],                                // nor this
     &[0x01, 0, 0, 0],                       // a ping of three bytes
     &[0x06, 0x40, 0x01],                    // a number with a shorter form

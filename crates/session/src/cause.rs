@@ -74,6 +74,7 @@ impl Cause {
         match event {
             LinkEvent::Asked { .. } | LinkEvent::Up { .. } => Self::LinkUp,
             LinkEvent::HandedOver { .. } => Self::Pass,
+            LinkEvent::HandOverReady { .. } => Self::Drain,
             LinkEvent::Heard { .. } | LinkEvent::Delivered { .. } | LinkEvent::Backlog { .. } => {
                 Self::Acknowledgement
             }

@@ -60,6 +60,8 @@ struct Rare {
     kept: Option<LinkRef>,
     /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
     until: Option<Time>,
+    /// Host: while it is handed over to another one, when it goes whether it is ready or not.
+    parts_at: Option<Time>,
 }
 
 /// What a session waits for.
@@ -73,6 +75,7 @@ pub(crate) enum Due {
     AttemptStart,
     AttemptTimeout,
     KeepExpired,
+    HandOver,
 }
 
 impl Due {
@@ -87,6 +90,7 @@ impl Due {
             Self::AttemptStart => Cause::AttemptTimer,
             Self::AttemptTimeout => Cause::AttemptTimeoutTimer,
             Self::KeepExpired => Cause::KeepTimer,
+            Self::HandOver => Cause::Drain,
         }
     }
 }
@@ -178,6 +182,16 @@ impl Session {
 
     pub(crate) fn set_until(&mut self, until: Option<Time>) {
         self.change_rare(|rare| rare.until = until);
+    }
+
+    /// Handed over to another host, and gone by then.
+    pub(crate) fn part(&mut self, at: Time) {
+        self.change_rare(|rare| rare.parts_at = Some(at));
+    }
+
+    /// When it is gone at the latest, if it is handed over to another host.
+    pub(crate) fn parts_at(&self) -> Option<Time> {
+        self.rare.as_ref()?.parts_at
     }
 
     fn change_rare(&mut self, change: impl FnOnce(&mut Rare)) {
@@ -333,7 +347,8 @@ impl Session {
                 let beat = (side == Side::Client).then_some((beat_at, Due::Beat));
                 let warning = (heard_at + policy.degraded_after(self.gaps), Due::Degrade);
                 let warning = (self.phase == Phase::Alive).then_some(warning);
-                Some(first(first(silence, warning), beat))
+                let parting = self.parts_at().map(|at| (at, Due::HandOver));
+                Some(first(first(first(silence, warning), beat), parting))
             }
             (State::LoginFailed, _) => until_fair(Due::LoginDeadline),
             (State::ReconnectPending, Side::Client) => until(Due::AttemptStart),

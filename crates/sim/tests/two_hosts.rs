@@ -100,5 +100,5 @@ fn walks_through_the_model_are_what_really_happens() {
     }
     assert!(resumed.iter().all(|times| *times > 50), "resumed at each host: {resumed:?}");
     assert!(handed_over > 50, "sessions handed over: {handed_over}");
-    assert!(met.len() > 4_000, "states of the model: {}", met.len());
+    assert!(met.len() > 3_500, "states of the model: {}", met.len());
 }

@@ -17,6 +17,7 @@ use super::greeting::Guest;
 use super::{Endpoint, EndpointConfig, Side};
 use crate::crypto::{Ticket, Verdict};
 use crate::lanes::{Inbox, Lanes, Outbox, OutboxConfig, Push};
+use crate::link::Link;
 use crate::wire::{Claim, DATAGRAM_LEN_BASE, LanesState, Place, Positions, ResumeGrant, TicketId};
 
 /// What a new link asked to go on with.
@@ -204,6 +205,30 @@ impl Endpoint {
         }
     }
 
+    /// Client: goes on with an earlier link, as the host granted.
+    pub(super) fn resume(
+        &mut self,
+        link: &mut Link,
+        from: SlotKey,
+        theirs: Option<&LanesState>,
+    ) -> Option<Resumes> {
+        let is_whole = self
+            .links
+            .get(from)
+            .is_some_and(|entry| matches!(&entry.stage, Stage::Kept(lanes) if lanes.is_whole));
+        let Some(theirs) = theirs else {
+            link.go_on();
+            if !is_whole {
+                return Some(Resumes::Peer(LinkId(from)));
+            }
+            let lanes = self.take_lanes(from)?;
+            link.take_over(lanes.outbox);
+            return Some(Resumes::Lanes(LinkId(from)));
+        };
+        link.adopt(self.take_lanes(from)?, theirs);
+        Some(Resumes::Lanes(LinkId(from)))
+    }
+
     /// Host: the first packet of a link that was granted the lanes of an earlier one opens. What
     /// came of it: nothing to do, the earlier link, or that somebody else was quicker.
     pub(super) fn go_over(&mut self, key: SlotKey) -> Result<Option<Resumes>, Reason> {
@@ -256,7 +281,7 @@ impl Endpoint {
         let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
         let part_len = DATAGRAM_LEN_BASE;
         let outbox = Outbox::new(OutboxConfig { bytes_max, limit, part_len });
-        let lanes = Lanes { outbox, inbox: Inbox::new(limit) };
+        let lanes = Lanes { outbox, inbox: Inbox::new(limit), is_whole: false };
         let mut entry = Entry::new(now, address, Stage::Kept(Box::new(lanes)));
         (entry.ticket, entry.is_parted, entry.is_restored) = (Some(Box::new(ticket)), true, true);
         let key = self.links.insert_with(|_| entry);

@@ -248,14 +248,7 @@ impl Endpoint {
                 granted.and_then(|it| Some((it, self.granted(&asked, it)?)))
             {
                 tickets_before = known;
-                resumes = Some(Resumes::Peer(LinkId(asked.from)));
-                link.go_on();
-                if let Some(theirs) = &grant.lanes {
-                    resumes = self.take_lanes(asked.from).map(|lanes| {
-                        link.adopt(lanes, theirs);
-                        Resumes::Lanes(LinkId(asked.from))
-                    });
-                }
+                resumes = self.resume(&mut link, asked.from, grant.lanes.as_ref());
             }
         }
         if resumes.is_none() && params.resumed.is_some() {

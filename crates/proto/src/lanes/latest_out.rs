@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use moorline_link::{Payload, Time};
 
-use super::Tag;
 use super::reliable_out::{Done, MESSAGE_COST};
+use super::{Push, Tag};
 use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MessageFrame, Place};
@@ -67,6 +67,13 @@ impl LatestOut {
     /// Where the lane stands, while the link rests and nothing is in it.
     pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
         notes.number(&mut self.next);
+    }
+
+    /// The values that are not known to have arrived.
+    pub(super) fn into_values(self) -> impl Iterator<Item = (Time, Push)> {
+        self.values.into_iter().map(|(key, Value { kind, payload, notice, queued_at, .. })| {
+            (queued_at, Push { place: Place::Latest(key), kind, payload, notice })
+        })
     }
 
     pub(super) fn waiting_len(&self) -> usize {

@@ -108,6 +108,9 @@ pub struct Outbox {
     bytes: usize,
     /// What counts of all that was begun on reliable lanes.
     charged: u64,
+    /// Whether nothing of the application's is begun to be sent any more, but for what is never
+    /// sent again.
+    is_held: bool,
     /// Which reliable lane has the next turn.
     turn: usize,
     sync_credit: i64,
@@ -127,6 +130,7 @@ impl Outbox {
             unreliable: None,
             bytes: 0,
             charged: 0,
+            is_held: false,
             turn: 0,
             sync_credit: SYNC_CREDIT_MAX,
             arrived: VecDeque::new(),
@@ -300,6 +304,29 @@ impl Outbox {
         self.reliable.iter().all(ReliableOut::is_empty)
     }
 
+    /// Begins no message any more of all that waits, and is not over before it arrived: the link is
+    /// about to end, and another one takes it.
+    pub const fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether all that was begun to be sent reliably arrived.
+    pub fn has_settled_begun(&self) -> bool {
+        self.reliable.iter().all(ReliableOut::has_settled_begun)
+    }
+
+    /// Sends what waited in the outbox of an earlier link, whose peer took none of it.
+    pub fn take_over(&mut self, earlier: Self) {
+        let ours = earlier.reliable.into_iter().filter(|lane| lane.place() != Place::Control);
+        let values = earlier.latest.into_iter().flat_map(|lane| lane.into_values());
+        for (queued_at, message) in ours.flat_map(ReliableOut::into_undone).chain(values) {
+            let taken = self.push(queued_at, message);
+            debug_assert!(taken.is_ok(), "what one held, another of its size holds: {taken:?}");
+        }
+        self.stats = earlier.stats;
+        self.arrived.extend(earlier.arrived);
+    }
+
     /// How many messages of the reliable lanes of the application, in the order of
     /// [`Lane::RELIABLE`], are not known to have arrived.
     pub fn unsettled(&self) -> [u64; Lane::RELIABLE.len()] {
@@ -360,6 +387,7 @@ impl Outbox {
             let at = (self.turn + step) % count;
             let lane = self.reliable.get(at)?;
             let is_asked = lane.place() != Place::Control && lane.is_waiting();
+            let is_asked = is_asked && (!self.is_held || lane.is_begun());
             if is_asked
                 && lane.is_bulk() == is_bulk
                 && let Some(found) = self.next_of(at, room)
@@ -373,7 +401,7 @@ impl Outbox {
 
     fn next_sync(&mut self, room: usize) -> Option<Tag> {
         let part_len = self.config.part_len;
-        let latest = self.latest.as_mut().and_then(|lane| {
+        let latest = self.latest.as_mut().filter(|_| !self.is_held).and_then(|lane| {
             let tag = lane.next()?;
             lane.begin(tag, part_len - WIDE_LEN_MAX).filter(|frame| frame.len() <= room)?;
             Some(tag)
@@ -461,6 +489,7 @@ impl Outbox {
     /// Another link goes on with these lanes, whose peer has what `positions` say: all else is sent
     /// again, under the numbers that it had.
     pub fn go_on(&mut self, positions: &Positions) {
+        self.is_held = false;
         let mut freed = 0;
         for lane in &mut self.reliable {
             while let Some(Done { cost, notice }) = lane.take_before(positions) {

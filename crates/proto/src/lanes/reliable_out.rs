@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use moorline_link::{Payload, Time};
 
-use super::{SPAN_MAX, Tag, note_place};
+use super::{Push, SPAN_MAX, Tag, note_place};
 use crate::notes::Notes;
 use crate::seq::Seq16;
 use crate::wire::{Extent, Fragment, MESSAGE_CHARGE, MessageFrame, Place, Positions};
@@ -127,6 +127,25 @@ impl ReliableOut {
     /// How many messages are not known to have arrived.
     pub(super) fn undone_len(&self) -> usize {
         self.messages.iter().filter(|message| !message.is_done).count()
+    }
+
+    /// Whether the next message to send was begun before.
+    pub(super) fn is_begun(&self) -> bool {
+        self.messages.get(self.sent).is_some_and(|message| !message.is_unsent())
+    }
+
+    /// Whether all that was begun to be sent arrived.
+    pub(super) fn has_settled_begun(&self) -> bool {
+        self.messages.iter().all(|message| message.is_done || message.is_unsent())
+    }
+
+    /// The messages that are not known to have arrived, the first ones first.
+    pub(super) fn into_undone(self) -> impl Iterator<Item = (Time, Push)> {
+        let place = self.place;
+        let undone = self.messages.into_iter().filter(|message| !message.is_done);
+        undone.map(move |Sending { kind, payload, notice, queued_at, .. }| {
+            (queued_at, Push { place, kind, payload, notice })
+        })
     }
 
     /// Whether something waits to be sent for the first time.

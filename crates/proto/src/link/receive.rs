@@ -79,6 +79,7 @@ impl Link {
         let (asks, end) = self.read_frames(now, from, plaintext, sink);
         sink.ready.clear();
         self.acks.on_packet(now, committed.number.value(), asks);
+        self.tell_ready(now);
         self.ending.on_packet(now);
         let reason = end.and_then(|end| self.end_with(now, end));
         if reason.is_none() && self.ending.is_no() && sink.events.len() == events_before {
@@ -154,6 +155,7 @@ impl Link {
                 }
             }
             Frame::MaxData { bytes } => self.outbox.set_limit(*bytes),
+            Frame::Settled => self.is_peer_settled = true,
             _ if !self.ending.is_no() => {}
             Frame::Beat { beat } if self.connection.is_none() => {
                 sink.control(Control::Beat { beat: *beat });
@@ -182,8 +184,10 @@ impl Link {
             }
             let word = ControlWord::parse(received.kind, &received.payload)
                 .map_err(|_| End::Violation("a word of the session layer is malformed"))?;
-            let is_for_host =
-                matches!(word, ControlWord::Login { .. } | ControlWord::LoginAgain { .. });
+            let is_for_host = matches!(
+                word,
+                ControlWord::Login { .. } | ControlWord::LoginAgain { .. } | ControlWord::Ready
+            );
             if is_for_host == self.connection.is_some() {
                 return Err(End::Violation(
                     "a word of the session layer comes from the wrong side",
@@ -192,6 +196,11 @@ impl Link {
             let is_welcome = matches!(word, ControlWord::LoginAccepted { .. });
             if let ControlWord::Pass(pass) = word {
                 self.pass = Some(Box::new(*pass));
+                self.outbox.hold();
+            }
+            if matches!(word, ControlWord::Ready) {
+                self.is_ready = true;
+                sink.ready_to_go();
             }
             word.control().into_iter().for_each(|control| sink.control(control));
             if is_welcome && let Some(early) = self.early.take() {

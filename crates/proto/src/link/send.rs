@@ -249,6 +249,9 @@ impl Link {
         }
         let header = self.begin(out)?;
         if let Some(farewell) = self.ending.poll_farewell(now) {
+            if self.is_ready && self.outbox.is_settled() {
+                Frame::Settled.emit(out);
+            }
             Frame::Close(farewell.map(Notice::of)).emit(out);
         }
         self.seal(now, (&header, out), (PacketKind::Quiet, Occasion::Regular), &[])?;

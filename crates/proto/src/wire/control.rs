@@ -15,6 +15,7 @@ const LOGIN_REFUSED: u16 = 3;
 const PASS: u16 = 4;
 const LOGIN_ASKED: u16 = 5;
 const LOGIN_AGAIN: u16 = 6;
+const READY: u16 = 7;
 
 /// The payload of a message on the control lane. Its kind is the message's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub enum ControlWord<'a> {
         /// The session ends without it after so many milliseconds.
         within_millis: u64,
     },
+    /// Client to host: all that I sent before your pass has arrived, and I begin nothing any more.
+    Ready,
 }
 
 impl<'a> ControlWord<'a> {
@@ -59,6 +62,7 @@ impl<'a> ControlWord<'a> {
             Self::LoginAccepted { .. } => LOGIN_ACCEPTED,
             Self::LoginRefused(_) => LOGIN_REFUSED,
             Self::Pass(_) => PASS,
+            Self::Ready => READY,
             Self::LoginAsked { .. } => LOGIN_ASKED,
             Self::LoginAgain { .. } => LOGIN_AGAIN,
         }
@@ -93,6 +97,8 @@ impl<'a> ControlWord<'a> {
                 let pass = reader.array()?;
                 if reader.is_empty() { Ok(Self::Pass(pass)) } else { Err(WireError::OutOfRange) }
             }
+            READY if reader.is_empty() => Ok(Self::Ready),
+            READY => Err(WireError::OutOfRange),
             LOGIN_ASKED => {
                 let within_millis = reader.varint()?;
                 if reader.is_empty() {
@@ -119,6 +125,7 @@ impl<'a> ControlWord<'a> {
             Self::LoginRefused(notice) => notice.emit(out),
             Self::LoginAsked { within_millis } => put_varint(out, *within_millis),
             Self::Pass(pass) => out.extend_from_slice(*pass),
+            Self::Ready => {}
         }
     }
 
@@ -138,7 +145,7 @@ impl<'a> ControlWord<'a> {
             Self::LoginAsked { within_millis } => {
                 Control::LoginAsked { within: Duration::from_millis(within_millis) }
             }
-            Self::Pass(_) => return None,
+            Self::Pass(_) | Self::Ready => return None,
         })
     }
 }

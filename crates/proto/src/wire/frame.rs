@@ -17,6 +17,7 @@ const PATH_RESPONSE: u8 = 0x05;
 const BEAT: u8 = 0x06;
 const BEAT_ANSWER: u8 = 0x07;
 const MAX_DATA: u8 = 0x08;
+const SETTLED: u8 = 0x09;
 const CLOSE: u8 = 0x0a;
 const CLOSE_NOTICE: u8 = 0x0b;
 const EXTENSION: u8 = 0x60;
@@ -81,6 +82,9 @@ pub enum Frame<'a> {
         /// The sum so far.
         bytes: u64,
     },
+    /// Before a [`Close`](Self::Close) of a host that had [`Ready`](super::ControlWord::Ready): all
+    /// that both sides had begun to send arrived.
+    Settled,
     /// Good-bye; nothing more comes. With a reason where there is one to give.
     Close(Option<Notice<'a>>),
     /// Which packets were received, in the short form.
@@ -114,9 +118,11 @@ impl<'a> Frame<'a> {
     /// How soon the peer has to acknowledge a packet with it.
     pub const fn asks(&self) -> Asks {
         match self {
-            Self::Padding { .. } | Self::AckCompact(_) | Self::AckRanges(_) | Self::Close(_) => {
-                Asks::Nothing
-            }
+            Self::Padding { .. }
+            | Self::AckCompact(_)
+            | Self::AckRanges(_)
+            | Self::Settled
+            | Self::Close(_) => Asks::Nothing,
             Self::Pong { .. } | Self::BeatAnswer { .. } => Asks::Eventually,
             Self::Message(message) if matches!(message.place, Place::Unreliable) => {
                 Asks::Eventually
@@ -150,6 +156,7 @@ impl<'a> Frame<'a> {
                 server_tick: unzigzag(reader.wide()?),
             },
             MAX_DATA => Self::MaxData { bytes: reader.varint()? },
+            SETTLED => Self::Settled,
             CLOSE => Self::Close(None),
             CLOSE_NOTICE => Self::Close(Some(Notice::parse(reader)?)),
             kind @ EXTENSION..=EXTENSION_LAST => {
@@ -173,7 +180,7 @@ impl<'a> Frame<'a> {
             Self::AckCompact(ack) => return ack.len(),
             Self::AckRanges(ack) => return ack.len(),
             Self::Message(message) => return message.len(),
-            Self::AckNow | Self::Close(None) => 0,
+            Self::AckNow | Self::Settled | Self::Close(None) => 0,
             Self::Ping { .. } => 4,
             Self::Pong { .. } => 12,
             Self::PathChallenge(_) | Self::PathResponse(_) => 8,
@@ -235,6 +242,7 @@ impl<'a> Frame<'a> {
                 out.push(MAX_DATA);
                 put_varint(out, *bytes);
             }
+            Self::Settled => out.push(SETTLED),
             Self::Close(None) => out.push(CLOSE),
             Self::Close(Some(notice)) => {
                 out.push(CLOSE_NOTICE);

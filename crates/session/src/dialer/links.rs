@@ -20,10 +20,13 @@ impl<T: Transport> Dialer<T> {
     fn on_link_event(&mut self, now: Time, event: LinkEvent) {
         self.cause = Cause::of_link(&event);
         match event {
-            LinkEvent::Asked { link, .. } | LinkEvent::HandedOver { link, .. } => {
+            LinkEvent::Asked { link, .. }
+            | LinkEvent::HandedOver { link, .. }
+            | LinkEvent::HandOverReady { link } => {
                 self.transport.abandon(now, link);
             }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
+                self.sent_by = None;
                 self.session.set_until(None);
                 self.answered_at = None;
                 self.step(now, Input::TransportUp, None).ok();
@@ -166,7 +169,7 @@ impl<T: Transport> Dialer<T> {
             && self.transport.is_authentic()
             && to.is_ipv4() == before.is_ipv4()
         {
-            self.remote = Some(to);
+            (self.remote, self.sent_by) = (Some(to), Some(before));
         }
     }
 

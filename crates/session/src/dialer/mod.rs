@@ -120,6 +120,8 @@ pub struct Dialer<T> {
     round_trip: RoundTrip,
     clock: ClockSync,
     remote: Option<SocketAddr>,
+    /// The host that sent it there, until that one answers.
+    sent_by: Option<SocketAddr>,
     attempts: Attempts,
     rng: Rng,
     events: VecDeque<DialerEvent>,
@@ -158,6 +160,7 @@ impl<T: Transport> Dialer<T> {
             round_trip: RoundTrip::default(),
             clock: ClockSync::default(),
             remote: None,
+            sent_by: None,
             attempts: Attempts::default(),
             rng,
             events: VecDeque::new(),
@@ -186,7 +189,7 @@ impl<T: Transport> Dialer<T> {
         if let Some(misplaced) = misplaced {
             return Err(ConnectError::Misplaced(misplaced));
         }
-        self.remote = Some(remote);
+        (self.remote, self.sent_by) = (Some(remote), None);
         self.attempts.forget();
         self.dial(now).map_err(ConnectError::Dial)
     }
@@ -474,13 +477,21 @@ impl<T: Transport> Dialer<T> {
             }
             Due::AttemptTimeout => {
                 self.abandon(now);
+                self.turn_back();
                 let reason = Reason::NoAnswer(self.config.reconnect.attempt_timeout);
                 self.schedule(now, reason, None);
             }
-            Due::LoginDeadline | Due::ReauthDeadline | Due::KeepExpired => {
+            Due::LoginDeadline | Due::ReauthDeadline | Due::KeepExpired | Due::HandOver => {
                 debug_assert!(false, "{due:?} is the host's");
                 self.session.set_until(None);
             }
+        }
+    }
+
+    /// Where it was sent nobody answers: it asks by turns there and where it came from.
+    const fn turn_back(&mut self) {
+        if self.sent_by.is_some() {
+            std::mem::swap(&mut self.remote, &mut self.sent_by);
         }
     }
 

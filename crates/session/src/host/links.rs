@@ -39,6 +39,16 @@ impl<T: Transport> Host<T> {
             LinkEvent::HandedOver { link, address, peer } => {
                 self.take_over(now, LinkRef { transport, link }, address, &peer);
             }
+            LinkEvent::HandOverReady { link } => {
+                let leaving = self.session_on(transport, link);
+                let is_asked = |id: &SessionId| {
+                    self.table.by_id(*id).is_some_and(|session| session.parts_at().is_some())
+                };
+                match leaving.filter(is_asked) {
+                    Some(id) => self.send_away(now, id),
+                    None => self.counters.controls_misplaced += 1,
+                }
+            }
             LinkEvent::Up { link, address, resumes: None } => {
                 self.on_up(now, LinkRef { transport, link }, address);
             }
@@ -84,10 +94,14 @@ impl<T: Transport> Host<T> {
         }
     }
 
+    /// Whether sessions go on here.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.is_stopped && self.redirect.is_none()
+    }
+
     /// Who returns to a session that is there needs no room for another.
     fn on_asked(&mut self, now: Time, link: LinkRef, address: SocketAddr, returns: bool) {
-        let is_open = !self.is_stopped && self.redirect.is_none();
-        let refusal = if returns && is_open { None } else { self.turn_away(address) };
+        let refusal = if returns && self.is_open() { None } else { self.turn_away(address) };
         let carrier = &mut self.transports[usize::from(link.transport)];
         match refusal {
             Some(refusal) => carrier.refuse(now, link.link, &refusal),
@@ -278,7 +292,7 @@ impl<T: Transport> Host<T> {
         let address = self.table.by_id(id).and_then(|session| session.address);
         let kept_there = address.map_or(0, |address| self.table.kept_from(address.ip()));
         let is_allowed =
-            !keep.is_zero() && !self.is_stopped && kept_there < limits.sessions_per_address_max;
+            !keep.is_zero() && self.is_open() && kept_there < limits.sessions_per_address_max;
         if !is_allowed || limits.kept_max == 0 {
             self.remove(now, id, reason);
             return;

@@ -372,18 +372,28 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Sends everyone to another host, now and whoever comes from now on: their sessions end here,
-    /// and what was sent to them before is still sent. Clients follow where they know that it is
-    /// the host that says so, which is not over KCP; they need no login there.
+    /// Sends everyone to another host, now and whoever comes from now on. Their sessions end here
+    /// when nothing is on its way any more, a second later at the latest; until then messages come
+    /// and go. Clients follow where they know that it is the host that says so, which is not
+    /// over KCP; they need no login there, and bring what they could not send before.
     pub fn drain(&mut self, now: Time, redirect: Redirect) {
         self.cause = Cause::Drain;
         self.redirect = Some(redirect);
         let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
         for id in ids {
-            self.hand_over(now, id);
-            let refusal = self.moved(redirect);
-            self.remove(now, id, Reason::Refused(refusal));
+            if self.hand_over(now, id) {
+                self.arm(now, id);
+            } else {
+                self.send_away(now, id);
+            }
         }
+    }
+
+    /// Ends a session here whose user goes on at another host.
+    fn send_away(&mut self, now: Time, id: SessionId) {
+        let Some(redirect) = self.redirect else { return };
+        let refusal = self.moved(redirect);
+        self.remove(now, id, Reason::Refused(refusal));
     }
 
     fn moved(&mut self, redirect: Redirect) -> Refusal {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use moorline_link::{Identity, Reason, Time, Transport};
 
@@ -10,6 +11,9 @@ use crate::cause::Cause;
 use crate::event::SessionId;
 use crate::lifecycle::{Input, State};
 use crate::session::LinkRef;
+
+/// How long a session that is handed over may take until nothing of it is on its way any more.
+const HAND_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// A session that is logged in, or kept for its user, as it is saved.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,7 +92,7 @@ impl<T: Transport> Host<T> {
         let is_room = self.table.len() < limits.sessions_max
             && self.table.count(State::ReconnectPending) < limits.kept_max
             && self.table.kept_from(address.ip()) < limits.sessions_per_address_max;
-        if keep.is_zero() || !is_room || self.is_stopped || self.redirect.is_some() {
+        if keep.is_zero() || !is_room || !self.is_open() {
             return None;
         }
         if self.table.by_identity(&identity).count() >= self.config.duplicate.allowed() {
@@ -110,14 +114,19 @@ impl<T: Transport> Host<T> {
     }
 
     /// Gives a session's client what another host will know it by.
-    pub(super) fn hand_over(&mut self, now: Time, id: SessionId) {
-        let Some(session) = self.table.by_id(id) else { return };
+    /// Whether there is something to wait for; otherwise it logs in there.
+    pub(super) fn hand_over(&mut self, now: Time, id: SessionId) -> bool {
+        let Some(session) = self.table.get_mut(id) else { return false };
         let is_here = session.state == State::LoggedIn;
-        if let (true, Some(link), Some(identity)) = (is_here, session.link, &session.identity) {
-            let carrier = &mut self.transports[usize::from(link.transport)];
-            // Where that cannot be, it logs in there.
-            carrier.hand_over(now, link.link, identity.as_bytes()).ok();
+        let (true, Some(link), Some(identity)) = (is_here, session.link, &session.identity) else {
+            return false;
+        };
+        let carrier = &mut self.transports[usize::from(link.transport)];
+        let is_given = carrier.hand_over(now, link.link, identity.as_bytes()).is_ok();
+        if is_given {
+            session.part(now + HAND_OVER_TIME);
         }
+        is_given
     }
 
     /// Takes in a session that another host handed over, if there is room for it.

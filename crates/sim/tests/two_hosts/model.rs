@@ -6,7 +6,7 @@
 //! after so many datagrams the path is cut.
 
 /// How many devices the user has.
-pub(crate) const DEVICES: usize = 5;
+pub(crate) const DEVICES: usize = 4;
 /// A dial on a path that stays.
 pub(crate) const WHOLE: u8 = 4;
 
@@ -39,6 +39,8 @@ pub(crate) struct Device {
     pub(crate) belief: Belief,
     /// Where it dials.
     pub(crate) target: u8,
+    /// Whether a host sent it elsewhere, and none answered since: it asks at both by turns.
+    pub(crate) is_sent: bool,
     pub(crate) held: Held,
     pub(crate) is_cut: bool,
 }
@@ -94,7 +96,13 @@ pub(crate) struct Done {
 
 impl State {
     pub(crate) const fn new() -> Self {
-        let device = Device { belief: Belief::Out, target: 0, held: Held::Nothing, is_cut: false };
+        let device = Device {
+            belief: Belief::Out,
+            target: 0,
+            is_sent: false,
+            held: Held::Nothing,
+            is_cut: false,
+        };
         Self { devices: [device; DEVICES], hosts: [None; 2], is_drained: false }
     }
 
@@ -151,8 +159,8 @@ impl State {
         self.devices[device].belief = Belief::Busy;
         if at == A && self.is_drained {
             if arrive >= 2 {
-                self.devices[device].belief = Belief::Out;
-                self.devices[device].target = B as u8;
+                let own = &mut self.devices[device];
+                (own.belief, own.target, own.is_sent) = (Belief::Out, B as u8, true);
             }
             return None;
         }
@@ -164,6 +172,7 @@ impl State {
         if arrive < 2 {
             return None;
         }
+        self.devices[device].is_sent = false;
         if is_resumed {
             self.devices[device].belief = Belief::In(at as u8);
             self.devices[device].held = Held::Ticket;
@@ -221,6 +230,7 @@ impl State {
         for device in &mut self.devices {
             if device.belief == Belief::In(A as u8) && !device.is_cut {
                 (device.belief, device.target, device.held) = (Belief::Out, B as u8, Held::Pass);
+                device.is_sent = true;
             }
         }
         self.hosts[A] = None;
@@ -228,6 +238,9 @@ impl State {
 
     fn pass_silence(&mut self) {
         for device in self.devices.iter_mut().filter(|device| device.is_cut) {
+            if device.belief == Belief::Busy && device.is_sent {
+                device.target = 1 - device.target;
+            }
             device.belief = Belief::Out;
         }
         for (at, host) in self.hosts.iter_mut().enumerate() {
@@ -269,7 +282,7 @@ impl State {
                 Belief::In(host) => 2 + u64::from(host),
             };
             let held = device.held as u64;
-            code = code << 6 | belief << 4 | held << 2;
+            code = code << 7 | belief << 5 | held << 3 | u64::from(device.is_sent) << 2;
             code |= u64::from(device.target) << 1 | u64::from(device.is_cut);
         }
         for host in &self.hosts {

@@ -18,6 +18,8 @@ use super::model::{A, Action, B, Belief, DEVICES, Done, State, WHOLE};
 const DELAY: Duration = Duration::from_millis(1);
 /// Long enough for a dial, and too short to be noticed as a silence.
 const MOMENT: Duration = Duration::from_millis(100);
+/// Until a host waits no more for who does not answer.
+const HAND_OVER: Duration = Duration::from_millis(1_100);
 /// Longer than the timeout, an attempt and a link that is half open.
 const SILENCE: Duration = Duration::from_secs(7);
 const KEEP_TIME: Duration = Duration::from_secs(100);
@@ -124,7 +126,7 @@ impl Stage {
             Action::Drain => {
                 let within = Duration::from_secs(1);
                 self.hosts[A].drain(self.now, Redirect { to: host_at(B), within });
-                self.run(MOMENT);
+                self.run(HAND_OVER);
             }
             Action::Silence => self.run(SILENCE),
             Action::Expire => self.run(SILENCE + KEEP_TIME),

@@ -29,7 +29,7 @@ fn what_the_parts_of_a_link_take_is_known() {
         ("Ticket", 56),
         ("Rested", 144),
         ("RestingKeys", 128),
-        ("Link", 2_520),
+        ("Link", 2_528),
         ("PacketKeys", 400),
         ("Sender", 1_056),
         ("Outbox", 328),
