@@ -290,11 +290,10 @@ impl Link {
     }
 
     /// Goes on with a peer that has nothing of an earlier link which ended in order: what waited
-    /// there is sent here, under new numbers.
-    pub fn take_over(&mut self, earlier: Outbox) {
-        self.go_on();
-        self.outbox.take_over(earlier);
+    /// there is sent here, under new numbers. Whether that is all of it.
+    pub fn take_over(&mut self, earlier: Outbox) -> bool {
         self.asked.is_flush = true;
+        self.outbox.take_over(earlier)
     }
 
     /// Gives its lanes away: it is over, whatever the peer thinks.

@@ -221,9 +221,9 @@ impl Endpoint {
             if !is_whole {
                 return Some(Resumes::Peer(LinkId(from)));
             }
-            let lanes = self.take_lanes(from)?;
-            link.take_over(lanes.outbox);
-            return Some(Resumes::Lanes(LinkId(from)));
+            let is_all = link.take_over(self.take_lanes(from)?.outbox);
+            let earlier = LinkId(from);
+            return Some(if is_all { Resumes::Lanes(earlier) } else { Resumes::Peer(earlier) });
         };
         link.adopt(self.take_lanes(from)?, theirs);
         Some(Resumes::Lanes(LinkId(from)))

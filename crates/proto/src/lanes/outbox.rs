@@ -315,16 +315,18 @@ impl Outbox {
         self.reliable.iter().all(ReliableOut::has_settled_begun)
     }
 
-    /// Sends what waited in the outbox of an earlier link, whose peer took none of it.
-    pub fn take_over(&mut self, earlier: Self) {
+    /// Sends what waited in the outbox of an earlier link, whose peer took none of it. Whether that
+    /// is all: this peer may take no messages as long as that one did.
+    pub fn take_over(&mut self, earlier: Self) -> bool {
         let ours = earlier.reliable.into_iter().filter(|lane| lane.place() != Place::Control);
         let values = earlier.latest.into_iter().flat_map(|lane| lane.into_values());
+        let mut is_all = true;
         for (queued_at, message) in ours.flat_map(ReliableOut::into_undone).chain(values) {
-            let taken = self.push(queued_at, message);
-            debug_assert!(taken.is_ok(), "what one held, another of its size holds: {taken:?}");
+            is_all &= self.push(queued_at, message).is_ok();
         }
         self.stats = earlier.stats;
         self.arrived.extend(earlier.arrived);
+        is_all
     }
 
     /// How many messages of the reliable lanes of the application, in the order of
@@ -642,5 +644,43 @@ mod tests {
             assert_eq!(push(&mut outbox, place, len_max + 1), Err(error));
         }
         push(&mut outbox, Place::Unordered, len_max).expect("it is all there is");
+    }
+
+    #[test]
+    fn what_waits_when_it_is_held_is_sent_by_another_under_new_numbers() {
+        let mut earlier = outbox();
+        push(&mut earlier, Place::Ordered(0), 10).expect("there is room");
+        let (begun, _) = earlier.next(1_200, Scope::All).expect("it waits");
+        earlier.on_first_sent(Time::ZERO, begun, 20);
+        earlier.hold();
+        for (place, len) in
+            [(Place::Ordered(0), 20), (Place::Latest(3), 30), (Place::Unordered, 40)]
+        {
+            push(&mut earlier, place, len).expect("there is room");
+        }
+        assert_eq!(earlier.next(1_200, Scope::All), None);
+        assert!(!earlier.has_settled_begun());
+        earlier.on_acked(begun);
+        assert!(earlier.has_settled_begun());
+
+        let mut later = outbox();
+        assert!(later.take_over(earlier));
+        let mut lens = Vec::new();
+        while let Some((tag, _)) = later.next(1_200, Scope::All) {
+            assert_eq!(tag.seq, 0);
+            lens.push(later.first_frame(tag).expect("it was just given").payload.len());
+            later.on_first_sent(Time::ZERO, tag, 50);
+        }
+        lens.sort_unstable();
+        assert_eq!(lens, [20, 30, 40]);
+    }
+
+    #[test]
+    fn it_is_told_when_another_takes_no_messages_so_long() {
+        let mut earlier = outbox();
+        push(&mut earlier, Place::Ordered(0), 2_000).expect("there is room");
+        let mut later =
+            Outbox::new(OutboxConfig { bytes_max: 4_096, limit: 1_000, part_len: 1_100 });
+        assert!(!later.take_over(earlier));
     }
 }
