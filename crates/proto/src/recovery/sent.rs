@@ -381,10 +381,12 @@ impl SentPackets {
         let mut gaps = self.gaps.len();
         notes.size(&mut gaps);
         self.gaps.resize(gaps, 0);
+        // One may lie between packets that are remembered.
+        let end = self.end();
         for gap in &mut self.gaps {
-            let mut before = self.first.saturating_sub(*gap);
+            let mut before = end.saturating_sub(*gap);
             notes.number(&mut before);
-            *gap = self.first.saturating_sub(before);
+            *gap = end.saturating_sub(before);
         }
     }
 
@@ -504,6 +506,7 @@ fn mask(place: u64, range: &RangeInclusive<u64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notes::{Paper, Reader, Writer};
     use crate::seq::NUMBER_MAX;
 
     const DATA: (u16, PacketKind) = (100, PacketKind::Eliciting);
@@ -535,6 +538,37 @@ mod tests {
             sent.settle_acked(*number).expect("it was sent");
         }
         Ok(acked)
+    }
+
+    #[test]
+    fn what_rests_knows_a_number_that_was_left_out_between_two_packets() {
+        let mut sent = SentPackets::new(1, PacketNumber::FIRST);
+        let answer = (30, PacketKind::Unhurried);
+        let mut before = None;
+        let (before, after) = loop {
+            let end = sent.end();
+            let is_gap = sent.leaves_out(number(end));
+            let next = end + u64::from(is_gap);
+            sent.on_sent(Time::ZERO, number(next), answer, &[]);
+            match before {
+                Some(before) if is_gap => break (before, next),
+                _ => before = Some(next),
+            }
+            if next > 0 {
+                ack(&mut sent, &[next - 1..=next - 1]).ok();
+                sent.forget_settled(Time::ZERO);
+            }
+        };
+        assert_eq!((before, after, sent.len()), (after - 2, after, 3), "one was left out");
+        let mut paper = Paper::default();
+        let mut notes = Writer::new(&mut paper);
+        sent.note(&mut notes);
+        let packed = notes.packed().to_vec();
+        let mut woken = SentPackets::new(2, PacketNumber::FIRST);
+        woken.note(&mut Reader::new(&packed, &mut paper));
+        assert_eq!(format!("{woken:?}"), format!("{sent:?}"));
+        assert_eq!(ack(&mut woken, &[before + 1..=before + 1]), Err(AckError::LeftOut));
+        assert_eq!(ack(&mut woken, &[before..=before, after..=after]), Ok(vec![before, after]));
     }
 
     #[test]
