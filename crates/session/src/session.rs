@@ -195,9 +195,18 @@ impl Session {
     }
 
     fn change_rare(&mut self, change: impl FnOnce(&mut Rare)) {
-        let mut rare = self.rare.take().unwrap_or_default();
+        if let Some(rare) = &mut self.rare {
+            change(rare);
+            if **rare == Rare::default() {
+                self.rare = None;
+            }
+            return;
+        }
+        let mut rare = Rare::default();
         change(&mut rare);
-        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
+        if rare != Rare::default() {
+            self.rare = Some(Box::new(rare));
+        }
     }
 
     /// When it began.

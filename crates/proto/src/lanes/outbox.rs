@@ -108,8 +108,7 @@ pub struct Outbox {
     bytes: usize,
     /// What counts of all that was begun on reliable lanes.
     charged: u64,
-    /// Whether nothing of the application's is begun to be sent any more, but for what is never
-    /// sent again.
+    /// Whether what waits stays here, but for unreliable messages: see [`hold`](Self::hold).
     is_held: bool,
     /// Which reliable lane has the next turn.
     turn: usize,
@@ -304,8 +303,8 @@ impl Outbox {
         self.reliable.iter().all(ReliableOut::is_empty)
     }
 
-    /// Begins no message any more of all that waits, and is not over before it arrived: the link is
-    /// about to end, and another one takes it.
+    /// Begins nothing any more that has to arrive; what was begun goes on. The link is about to end,
+    /// and what waits is for another one.
     pub const fn hold(&mut self) {
         self.is_held = true;
     }
@@ -673,6 +672,16 @@ mod tests {
         }
         lens.sort_unstable();
         assert_eq!(lens, [20, 30, 40]);
+    }
+
+    #[test]
+    fn what_was_held_is_sent_when_the_same_peer_goes_on() {
+        let mut outbox = outbox();
+        outbox.hold();
+        push(&mut outbox, Place::Ordered(0), 10).expect("there is room");
+        assert_eq!(outbox.next(1_200, Scope::All), None);
+        outbox.go_on(&Positions::default());
+        assert!(outbox.next(1_200, Scope::All).is_some());
     }
 
     #[test]
