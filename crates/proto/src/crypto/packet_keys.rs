@@ -444,7 +444,7 @@ impl PacketKeys {
         self.note(notes);
         let keys = [&self.sealer.keys.material, &self.opener.current.material];
         let tails = is_chacha.then(|| Box::new(keys.map(Material::tail)));
-        RestingKeys { heads: keys.map(Head::of), tails }
+        RestingKeys { heads: keys.map(Head::of), tails, forged: self.opener.forged }
     }
 
     fn note<N: Notes>(&mut self, notes: &mut N) {
@@ -456,7 +456,6 @@ impl PacketKeys {
             &mut sealer.generation_first,
             &mut opener.generation,
             &mut opener.generation_first,
-            &mut opener.forged,
         ] {
             notes.number(value);
         }
@@ -468,6 +467,8 @@ pub struct RestingKeys {
     heads: [Head; 2],
     /// The second halves of the keys. AES has none, which most links have.
     tails: Option<Box<[Half; 2]>>,
+    /// Packets that were forged, those included that came while it rests.
+    forged: u64,
 }
 
 /// Half of 32 bytes, which is a key of AES.
@@ -510,7 +511,13 @@ impl RestingKeys {
             opener: Opener::of(Keys { suite, material: opening, cipher }),
         };
         keys.note(notes);
+        keys.opener.forged = self.forged;
         keys
+    }
+
+    /// Goes on resting after packets came that do not open with the keys it made.
+    pub(crate) const fn rest_on(&mut self, made: &PacketKeys) {
+        self.forged = made.opener.forged;
     }
 }
 

@@ -281,7 +281,7 @@ impl Endpoint {
             self.forget(key);
             return true;
         };
-        let is_roused = self.rouse(key);
+        let rested = self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return false };
         let Some(link) = entry.link_mut() else { return false };
         self.scratch.clear();
@@ -310,9 +310,8 @@ impl Endpoint {
                     OpenError::Truncated | OpenError::Number => self.counts.malformed += 1,
                     OpenError::Forged => self.counts.forged += 1,
                 }
-                if is_roused {
-                    // It rests on.
-                    self.touch(key);
+                if let Some(rested) = rested {
+                    self.let_rest_on(key, rested);
                 }
                 return false;
             }

@@ -5,7 +5,7 @@ use moorline_link::slots::SlotKey;
 
 use super::entry::Stage;
 use super::{Endpoint, Side};
-use crate::link::Terms;
+use crate::link::{Rested, Terms};
 
 impl Endpoint {
     /// Lets a link rest that has sent all it had, if it has nothing to do. A client has few links,
@@ -23,8 +23,8 @@ impl Endpoint {
         self.forget_hello(now, key);
     }
 
-    /// Wakes a link that rests. Whether it did.
-    pub(super) fn rouse(&mut self, key: SlotKey) -> bool {
+    /// Wakes a link that rests, and gives what it was made of.
+    pub(super) fn rouse(&mut self, key: SlotKey) -> Option<Box<Rested>> {
         let config = &self.config;
         let terms = Terms {
             repetition: config.repetition,
@@ -34,14 +34,23 @@ impl Endpoint {
             linger: config.linger,
             key_packets_max: config.key_packets_max,
         };
-        let Some(entry) = self.links.get_mut(key) else { return false };
+        let entry = self.links.get_mut(key)?;
         if !matches!(entry.stage, Stage::Resting(_)) {
-            return false;
+            return None;
         }
         let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
-        if let Stage::Resting(rested) = stage {
-            entry.stage = Stage::Linked(rested.wake(entry.address, &terms, &mut self.paper));
+        let Stage::Resting(rested) = stage else { return None };
+        entry.stage = Stage::Linked(rested.wake(entry.address, &terms, &mut self.paper));
+        Some(rested)
+    }
+
+    /// Lets a link rest again that a packet woke which did not open: to write it down anew would
+    /// be more work for whoever forges them.
+    pub(super) fn let_rest_on(&mut self, key: SlotKey, mut rested: Box<Rested>) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        if let Stage::Linked(link) = &entry.stage {
+            rested.rest_on(link);
+            entry.stage = Stage::Resting(rested);
         }
-        true
     }
 }

@@ -303,8 +303,8 @@ impl Outbox {
         self.reliable.iter().all(ReliableOut::is_empty)
     }
 
-    /// Begins nothing any more that has to arrive; what was begun goes on. The link is about to end,
-    /// and what waits is for another one.
+    /// Begins nothing any more that has to arrive; what was begun goes on. The link is about to
+    /// end, and what waits is for another one.
     pub const fn hold(&mut self) {
         self.is_held = true;
     }

@@ -121,6 +121,11 @@ impl Rested {
         link
     }
 
+    /// Goes on resting, as a packet did not open on the link that it made.
+    pub(crate) const fn rest_on(&mut self, made: &Link) {
+        self.keys.rest_on(&made.keys);
+    }
+
     /// The link to be looked at, but not to go on with.
     fn read(&self) -> Box<Link> {
         let nowhere = SocketAddr::from(([0; 4], 0));

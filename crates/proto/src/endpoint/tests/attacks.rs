@@ -388,3 +388,35 @@ fn a17_each_token_is_judged_anew_whatever_was_said_of_it_before() {
     door.0.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(come(&mut world, 6, b"friend", 8), 1, "revoked, after it was believed");
 }
+
+#[test]
+fn a5_a_link_that_rests_rests_on_when_forged_packets_come_and_counts_them() {
+    let mut world = World::new(config());
+    let link = world.client(1, config());
+    world.run(Duration::from_secs(3));
+    let key = world.host.links.iter().next().map(|(key, _)| key).expect("a link");
+    let answer = Control::BeatAnswer { beat: 0, server_tick: 0 };
+    world.host.control(world.now, LinkId(key), &answer).expect("it is up");
+    world.run(Duration::from_secs(1));
+    let is_resting = |host: &Endpoint| {
+        matches!(host.links.get(key).map(|entry| &entry.stage), Some(Stage::Resting(_)))
+    };
+    assert!(is_resting(&world.host));
+    let now = world.now;
+    let client = world.clients.get_mut(&address(1)).expect("a client");
+    client.control(now, link, &Control::Beat { beat: 1 }).expect("it is up");
+    let mut packet = Vec::new();
+    client.poll_transmit(now, &mut packet).expect("a packet");
+    let mut forged = packet.clone();
+    *forged.last_mut().expect("a tag") ^= 1;
+    for _ in 0..3 {
+        world.host.handle_datagram(now, Port(0), address(1), &forged);
+        assert!(is_resting(&world.host));
+        let mut out = Vec::new();
+        assert!(world.host.poll_transmit(now, &mut out).is_none());
+    }
+    world.host.handle_datagram(now, Port(0), address(1), &packet);
+    assert!(!is_resting(&world.host));
+    let told = format!("{:?}", world.host.links.get(key));
+    assert!(told.contains("forged: 3"), "{told}");
+}
