@@ -35,11 +35,11 @@ const LOGIN_AGAIN_TIME: Duration = Duration::from_secs(30);
 const PER_ADDRESS_MAX: usize = 64;
 
 pub(crate) fn run(args: &Serve) -> Outcome {
-    let (config, host_key) = config(args)?;
-    let mut server = Server::bind(config)?;
-    if let Some(to) = args.drain_to.filter(|to| server.local_addresses().contains(to)) {
+    if let Some(to) = args.drain_to.filter(|to| [args.bind, args.kcp].contains(&Some(*to))) {
         return Err(format!("--drain-to {to} is this host itself: name another one").into());
     }
+    let (config, host_key) = config(args)?;
+    let mut server = Server::bind(config)?;
     if let Some(folder) = &args.report_dir {
         output::check_folder(folder)?;
     }

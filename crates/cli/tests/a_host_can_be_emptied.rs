@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Folder, Program};
+use common::{Folder, Program, run};
 
 #[test]
 fn users_of_a_host_that_drains_meet_again_at_the_other_one() {
@@ -38,4 +38,14 @@ fn users_of_a_host_that_drains_meet_again_at_the_other_one() {
     let (_, told) = new.stop();
     assert_eq!(told.matches("(handed over by another host)").count(), 2, "{told}");
     assert_eq!(told.matches("LoginStarted").count(), 0, "{told}");
+}
+
+#[test]
+fn a_host_does_not_send_its_users_to_itself() {
+    let folder = Folder::new("drain-self");
+    let (key, address) = (folder.file("host.key"), "127.0.0.1:7777");
+    let (code, told) = run(&["serve", "--bind", address, "--key", &key, "--drain-to", address]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("is this host itself: name another one"), "{told}");
+    assert!(!fs::exists(&key).expect("a folder"), "nothing was done before");
 }

@@ -274,3 +274,17 @@ fn who_is_sent_where_nobody_answers_comes_back_to_where_it_was() {
     world.run(Duration::from_secs(30), false);
     assert_eq!(world.hosts[A].sessions().count(State::LoggedIn), CLIENTS);
 }
+
+#[test]
+fn a_host_that_drains_waits_for_nobody_who_falls_silent_meanwhile() {
+    let mut world = World::new(2, 0);
+    world.run(Duration::from_secs(2), false);
+    world.run(Duration::from_secs(1), true);
+    world.loss_permille = 1_000;
+    // Half a second less than a silence may take.
+    world.run(Duration::from_millis(5_500), false);
+    assert_eq!(world.hosts[A].sessions().count(State::LoggedIn), CLIENTS);
+    world.hosts[A].drain(world.now, Redirect { to: host_at(B), within: Duration::ZERO });
+    world.run(Duration::from_secs(2), false);
+    assert!(world.hosts[A].sessions().is_empty());
+}
