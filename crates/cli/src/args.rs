@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
-use moorline::{Carrier, HostPublicKey, KcpConfig, Printable, SyncPort, host_key};
+use moorline::{
+    Carrier, DuplicatePolicy, HostPublicKey, KcpConfig, LivenessPolicy, Printable, SyncPort,
+    host_key,
+};
 
 use crate::relay::Shaping;
 
@@ -140,9 +143,17 @@ pub(crate) struct Serve {
     /// may be.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) max_per_address: Option<usize>,
-    /// Which login wins when one name logs in twice.
-    #[arg(long, value_name = "WHO", value_enum, default_value_t = Duplicate::Refuse)]
-    pub(crate) duplicate: Duplicate,
+    /// When one name logs in twice, refuse the one who comes, or have it supersede the one who is
+    /// there; a number lets so many of one name in.
+    #[arg(long, value_name = "refuse|supersede|N", default_value = "refuse",
+        value_parser = duplicate)]
+    pub(crate) duplicate: DuplicatePolicy,
+    /// Silence after which a user is lost, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "6", value_parser = more_than_a_beat)]
+    pub(crate) timeout: Duration,
+    /// Lose a user sooner whose heartbeats are regular, but no sooner than this, in seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = more_than_a_beat)]
+    pub(crate) timeout_min: Option<Duration>,
     /// How long a session is kept for a user who was lost, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true,
         value_parser = seconds)]
@@ -154,6 +165,10 @@ pub(crate) struct Serve {
     /// When the host is told to stop, send everyone to this host, which has the same key
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) drain_to: Option<SocketAddr>,
+    /// Within which time they go there, each at its own, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "drain_to",
+        allow_negative_numbers = true, value_parser = up_to_an_hour)]
+    pub(crate) drain_within: Duration,
     /// Ask each native user to log in again so long after the last time, in seconds.
     #[arg(long, value_name = "SECONDS", requires = "bind", value_parser = some_seconds)]
     pub(crate) login_again: Option<Duration>,
@@ -163,14 +178,6 @@ pub(crate) struct Serve {
     /// Print events as JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Duplicate {
-    /// The one who is there.
-    Refuse,
-    /// The one who comes.
-    Supersede,
 }
 
 /// How a host is spoken to.
@@ -359,9 +366,29 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn duplicate(text: &str) -> Result<DuplicatePolicy, String> {
+    match (text, text.parse()) {
+        ("refuse", _) => Ok(DuplicatePolicy::Refuse),
+        ("supersede", _) => Ok(DuplicatePolicy::Supersede),
+        (_, Ok(most @ 1..)) => Ok(DuplicatePolicy::Allow(most)),
+        _ => Err("must be refuse, supersede or a number, 1 at the least".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "must be seconds, such as 30 or 0.5".to_owned())
+}
+
+fn up_to_an_hour(text: &str) -> Result<Duration, String> {
+    let some = seconds(text).ok().filter(|time| *time <= Duration::from_secs(3_600));
+    some.ok_or_else(|| "must be seconds, 3600 at the most".to_owned())
+}
+
+fn more_than_a_beat(text: &str) -> Result<Duration, String> {
+    let beat = LivenessPolicy::default().beat_interval;
+    let some = seconds(text).ok().filter(|time| *time > beat);
+    some.ok_or_else(|| format!("must be seconds, more than the {beat:?} between two heartbeats"))
 }
 
 fn some_seconds(text: &str) -> Result<Duration, String> {
@@ -400,6 +427,9 @@ mod tests {
         assert!(address("localhost").expect_err("no port").contains("write localhost:PORT"));
         assert!(address("127.0.0.1:99999").is_err());
         assert_eq!(positive("0"), Err("must be at least 1".to_owned()));
+        assert_eq!(duplicate("3"), Ok(DuplicatePolicy::Allow(3)));
+        assert!(duplicate("0").is_err() && duplicate("first").is_err());
+        assert!(up_to_an_hour("3601").is_err() && up_to_an_hour("0").is_ok());
         assert!(seconds("-1").is_err());
         assert!(remote("127.0.0.1:0").is_err() && remote("0.0.0.0:7777").is_err());
     }

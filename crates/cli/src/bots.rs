@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Carrier, Client, ClientConfig, ClientEvent, EventKind, Identity, Message, StartError, State,
+    Carrier, Client, ClientConfig, ClientEvent, Event, EventKind, Identity, Message, StartError,
+    State,
 };
 use moorline_link::rng::Rng;
 use serde::Serialize;
@@ -294,7 +295,7 @@ impl Bot {
             let message = match event {
                 ClientEvent::Message(message) => message,
                 ClientEvent::Session(event) => {
-                    self.note(event.kind, event.from, tally);
+                    self.note(&event, tally);
                     continue;
                 }
                 _ => continue,
@@ -312,7 +313,9 @@ impl Bot {
         }
     }
 
-    fn note(&mut self, kind: EventKind, from: State, tally: &mut Tally) {
+    fn note(&mut self, event: &Event, tally: &mut Tally) {
+        let Event { kind, from, .. } = *event;
+        tally.gaps += u64::from(event.gap.is_some());
         if from == State::LoggedIn
             && matches!(kind, EventKind::TimedOut | EventKind::ReconnectScheduled)
         {
@@ -325,7 +328,6 @@ impl Bot {
                 let lost_at = self.lost_at.take();
                 lost_at.into_iter().for_each(|at| tally.resume_times.add(at.elapsed()));
             }
-            EventKind::ContinuityLost => tally.gaps += 1,
             _ => {}
         }
     }

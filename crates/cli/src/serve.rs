@@ -8,22 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use moorline::{
-    DuplicatePolicy, Event, EventKind, HostConfig, HostPublicKey, KcpConfig, Limits, Listener,
+    Event, EventKind, HostConfig, HostPublicKey, KcpConfig, Limits, Listener, LivenessPolicy,
     Redirect, Refusal, Server, ServerConfig, ServerEvent, SessionId, host_key,
 };
 use moorline_metrics::{ReportOptions, ReportWriter};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::args::{Duplicate, Serve};
+use crate::args::Serve;
 use crate::echo::{self, Score};
 use crate::interrupt::Interrupt;
 use crate::output;
 
-/// Within which time users come to the host that they are sent to, and for how long late ones are
-/// told of it.
-const DRAIN_SPREAD: Duration = Duration::from_secs(2);
-const DRAIN_TIME: Duration = Duration::from_secs(3);
+/// How long the last ones have whom a host sends away: a second until nothing of theirs is on its
+/// way, and some for those who missed it.
+const DRAIN_LINGER: Duration = Duration::from_secs(2);
 
 /// How long the host may wait for something to happen before it looks around.
 const TURN: Duration = Duration::from_secs(1);
@@ -37,6 +36,9 @@ const PER_ADDRESS_MAX: usize = 64;
 pub(crate) fn run(args: &Serve) -> Outcome {
     if let Some(to) = args.drain_to.filter(|to| [args.bind, args.kcp].contains(&Some(*to))) {
         return Err(format!("--drain-to {to} is this host itself: name another one").into());
+    }
+    if args.timeout_min.is_some_and(|least| least > args.timeout) {
+        return Err("--timeout-min is longer than --timeout: lower it, or raise that".into());
     }
     let (config, host_key) = config(args)?;
     let mut server = Server::bind(config)?;
@@ -86,8 +88,9 @@ fn ask_again(args: &Serve, server: &mut Server, logins: &mut VecDeque<(Instant, 
 
 /// Sends everyone to another host, and for a while whoever still comes.
 fn drain(args: &Serve, server: &mut Server, to: SocketAddr, score: &mut Score) {
-    server.drain(Redirect { to, within: DRAIN_SPREAD });
-    let end = Instant::now() + DRAIN_TIME;
+    let within = args.drain_within;
+    server.drain(Redirect { to, within });
+    let end = Instant::now() + within + DRAIN_LINGER;
     while Instant::now() < end {
         match server.poll_until(end) {
             Some(ServerEvent::Session(event)) => tell(args, &event),
@@ -102,10 +105,6 @@ fn drain(args: &Serve, server: &mut Server, to: SocketAddr, score: &mut Score) {
 
 /// What the server is told, and the key by which clients know it.
 fn config(args: &Serve) -> Result<(ServerConfig, Option<HostPublicKey>), Box<dyn Error>> {
-    let duplicate = match args.duplicate {
-        Duplicate::Refuse => DuplicatePolicy::Refuse,
-        Duplicate::Supersede => DuplicatePolicy::Supersede,
-    };
     // Nobody but this machine can reach a loopback address.
     let is_local = [args.bind, args.kcp].into_iter().flatten().all(|it| it.ip().is_loopback());
     let per_address = if is_local { args.max_sessions } else { PER_ADDRESS_MAX };
@@ -114,12 +113,17 @@ fn config(args: &Serve) -> Result<(ServerConfig, Option<HostPublicKey>), Box<dyn
         sessions_per_address_max: args.max_per_address.unwrap_or(per_address),
         ..Limits::default()
     };
+    let beat_interval = LivenessPolicy::default().beat_interval;
+    let liveness = match args.timeout_min {
+        Some(least) => LivenessPolicy::adaptive(beat_interval, least, args.timeout),
+        None => LivenessPolicy::new(beat_interval, args.timeout),
+    };
     let host = HostConfig {
-        duplicate,
+        liveness,
+        duplicate: args.duplicate,
         keep_time: args.keep,
         limits,
         delivery: echo::delivery(),
-        ..HostConfig::default()
     };
     let (mut listeners, mut host_key) = (Vec::new(), None);
     if let Some(address) = args.bind {

@@ -29,3 +29,14 @@ fn supersede_lets_in_the_one_who_comes() {
     second.type_line("my turn");
     second.wait_for("ann: my turn");
 }
+
+#[test]
+fn a_number_lets_so_many_of_one_name_in() {
+    let (_host, address) = Program::serve("127.0.0.1:0", &["--duplicate", "2"]);
+    let mut first = Program::connect(address, "ann");
+    let mut second = Program::connect(address, "ann");
+    let refused = Program::dial(address, "ann").wait_for("LoginFailed");
+    assert!(refused.contains("Duplicate"), "{refused}");
+    first.type_line("both here");
+    second.wait_for("ann: both here");
+}

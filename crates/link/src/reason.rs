@@ -148,13 +148,16 @@ pub enum Reason {
     Superseded,
     /// The user is back in the session that was kept; this one only carried the login.
     ReturnedToKept,
+    /// The user came back with a new login, and nothing that proves the connection before.
+    NewLogin,
     /// The user did not come back within this time.
     KeepExpired(Duration),
     /// The budget of attempts or of time to reconnect is spent.
     BudgetSpent,
     /// The peer did not acknowledge what was sent, however often it was repeated.
     Unacknowledged,
-    /// The host does not know the link any more: it was started anew, or gave it up.
+    /// The host does not know the link any more: it was started anew, or gave it up, as the time
+    /// or the room for links that are lost was over.
     Forgotten,
     /// The peer broke the protocol.
     Violation(&'static str),
@@ -174,7 +177,7 @@ pub enum Reason {
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 20;
+    pub const KINDS_LEN: usize = 21;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -199,6 +202,7 @@ impl Reason {
             Self::Restarted => (17, "ended_restarted"),
             Self::HandedOver => (18, "ended_handed_over"),
             Self::TooSlow(_) => (19, "ended_too_slow"),
+            Self::NewLogin => (20, "ended_new_login"),
         }
     }
 }
@@ -218,6 +222,7 @@ impl fmt::Display for Reason {
             Self::Evicted(text) => write!(f, "evicted: {}", Printable(text.as_bytes())),
             Self::Superseded => f.write_str("superseded by a newer login of the same identity"),
             Self::ReturnedToKept => f.write_str("the user is back in the kept session"),
+            Self::NewLogin => f.write_str("back with a new login, without the connection before"),
             Self::KeepExpired(time) => write!(f, "did not come back within {time:?}"),
             Self::BudgetSpent => f.write_str("the reconnect budget is spent"),
             Self::Unacknowledged => f.write_str("the peer stopped acknowledging"),

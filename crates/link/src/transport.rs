@@ -204,12 +204,13 @@ pub enum LinkEvent {
 /// What a link goes on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumes {
-    /// The earlier link's peer and its lanes: nothing was lost in between. The earlier link is gone
-    /// with that, and no other event tells of it.
+    /// The earlier link's peer, and nothing was lost in between: with its lanes, or with new ones
+    /// at another host, where nothing was on its way any more. The earlier link is gone with that,
+    /// and no other event tells of it.
     Lanes(LinkId),
-    /// Its peer alone, as the host was started again and has no lanes: nobody knows what arrived of
-    /// what was on its way. On the client the earlier link is still kept, until it is
-    /// [released](Transport::release).
+    /// Its peer alone, as the host was started again, or is another one, and has no lanes: nobody
+    /// knows what arrived of what was on its way. On the client the earlier link is kept until it
+    /// is [released](Transport::release).
     Peer(LinkId),
 }
 

@@ -87,7 +87,7 @@ impl ServerConfig {
     /// The same server, whose native sessions are in the file at `path` as well: a server that is
     /// started again with the same key, file and listeners keeps them for their users, who go on
     /// without a login, however its process ended. What was on its way between them may be lost
-    /// then, which [`ContinuityLost`](moorline_session::EventKind::ContinuityLost) tells both
+    /// then, which [`Resumed`](moorline_session::EventKind::Resumed) tells both
     /// sides. The file is small, bounded, sealed with the key of the first native listener, and
     /// for one server at a time. It outlives the process; after a power cut its end may be missing,
     /// and those sessions come back by a login.

@@ -326,14 +326,14 @@ impl Server {
         }
     }
 
-    /// Sends every user to another host, and whoever comes from now on; go on polling for as long
-    /// as late ones shall be told. Native clients follow by themselves, each at its own time within
-    /// [`Redirect::within`]. The other host needs the same key, and lets those in without a login
-    /// who come within five minutes. Messages come and go here until nothing of a session is on its
-    /// way any more, and what its user sends after that reaches the other host: nothing is lost.
-    /// Where that takes longer than a second, what was not acknowledged then may be lost, which
-    /// [`ContinuityLost`](crate::EventKind::ContinuityLost) tells the user; it tells the other host
-    /// in any case, as that one knows nothing of what was before.
+    /// Sends every user to another host, and whoever comes from now on; go on polling until a
+    /// second after [`Redirect::within`], and for as long as late ones shall be told. Native
+    /// clients follow by themselves, each at its own time within that, until which it plays on.
+    /// The other host needs the same key, and lets those in without a login who come within five
+    /// minutes. Messages come and go here until nothing of a session is on its way any more, and
+    /// what its user sends after that reaches the other host: nothing is lost. Where that takes
+    /// longer than a second, what was not acknowledged then may be lost, which the gap of
+    /// [`Resumed`](crate::EventKind::Resumed) tells both the user and the other host.
     pub fn drain(&mut self, redirect: Redirect) {
         self.host.drain(self.clock.now(), redirect);
         self.flush();

@@ -9,12 +9,11 @@ use moorline::{ClientEvent, EventKind, Identity, Server, ServerConfig, ServerEve
 use support::{Chat, Stage, any_port, server_config};
 
 /// After the loss, of which the host's next run tells. Nobody logs in.
-const COMEBACK: [EventKind; 5] = [
+const COMEBACK: [EventKind; 4] = [
     EventKind::ReconnectScheduled,
     EventKind::ReconnectStarted,
     EventKind::TransportConnected,
     EventKind::Resumed,
-    EventKind::ContinuityLost,
 ];
 
 struct Folder(PathBuf);
@@ -92,8 +91,7 @@ fn its_users_go_on_without_a_login_and_are_told_what_may_be_lost() {
     stage.server = Some(Server::bind(again.clone()).expect("the port is free again"));
     assert_eq!(names(&stage, State::ReconnectPending).len(), 20, "the leaver is not waited for");
     stage.drive_until(|stage| {
-        let is_back =
-            |client: &usize| stage.life(*client).last() == Some(&EventKind::ContinuityLost);
+        let is_back = |client: &usize| stage.life(*client).last() == Some(&EventKind::Resumed);
         clients.iter().all(is_back)
     });
     for client in &clients {
@@ -119,7 +117,7 @@ fn its_users_go_on_without_a_login_and_are_told_what_may_be_lost() {
         stage.drive_until(|stage| stage.received::<Chat>(7) == [Chat("to you".into())]);
         kill(&mut stage);
         stage.server = Some(Server::bind(again.clone()).expect("the port is free again"));
-        stage.drive_until(|stage| stage.life(7).last() == Some(&EventKind::ContinuityLost));
+        stage.drive_until(|stage| stage.life(7).last() == Some(&EventKind::Resumed));
         assert_eq!(stage.life(7), COMEBACK);
     }
 }

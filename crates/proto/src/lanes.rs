@@ -37,7 +37,7 @@ pub struct Lanes {
     pub inbox: Inbox,
     /// Whether the link ended in order: all that the peer sent is here, and all that was begun from
     /// here is there. So what waits is to be sent by any link, also to who knows nothing of these.
-    pub is_whole: bool,
+    pub is_settled: bool,
 }
 
 impl Lanes {

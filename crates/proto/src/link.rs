@@ -298,8 +298,8 @@ impl Link {
 
     /// Gives its lanes away: it is over, whatever the peer thinks.
     pub fn into_lanes(self) -> Lanes {
-        let is_whole = self.is_peer_settled && self.is_ready;
-        Lanes { outbox: self.outbox, inbox: self.inbox, is_whole }
+        let is_settled = self.is_peer_settled && self.is_ready;
+        Lanes { outbox: self.outbox, inbox: self.inbox, is_settled }
     }
 
     /// What waits to be sent or acknowledged.

@@ -148,7 +148,8 @@ proptest! {
         let before = if is_even { [Some(claim), Some(older)] } else { [None; 2] };
         let lanes = LanesState { positions, limit: 77 };
         let pass = (!is_even).then_some([epoch as u8; PASS_LEN]);
-        let request = ResumeRequest { claim, before, lanes, pass };
+        let is_settled = pass.is_some() && epoch.is_multiple_of(3);
+        let request = ResumeRequest { claim, before, lanes, pass, is_settled };
         let (application, version_max, resume) = (1, 2, Some(request));
         let params = ClientParams { application, version_max, limits, resume };
         let mut out = Vec::new();

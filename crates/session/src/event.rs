@@ -52,9 +52,10 @@ pub struct Event {
     pub address: Option<SocketAddr>,
     /// What went over the session, where it or its link ended; on a host.
     pub totals: Option<Box<Totals>>,
-    /// With [`ContinuityLost`](EventKind::ContinuityLost), what is known of the gap; and with
-    /// [`Disconnected`](EventKind::Disconnected) on a host, where a kept session ends with messages
-    /// that were taken for it.
+    /// What may be lost, where something may: with [`Resumed`](EventKind::Resumed) at a host that
+    /// was started again or is another one, with [`ContinuityLost`](EventKind::ContinuityLost), and
+    /// with [`Disconnected`](EventKind::Disconnected) on a host, where a kept session ends with
+    /// messages that were taken for it.
     pub gap: Option<Box<Gap>>,
 }
 

@@ -100,12 +100,11 @@ pub enum EventKind {
     /// until its time is over.
     ReauthFailed,
     /// The session goes on where an earlier link stopped, without a login: of what was sent
-    /// reliably nothing is lost and nothing comes twice, unless
-    /// [`ContinuityLost`](Self::ContinuityLost) follows at once.
+    /// reliably nothing is lost and nothing comes twice. Where the host was started again or is
+    /// another one, as the event's reason says, something may be lost: then the event has a gap.
     Resumed,
-    /// The session goes on by a new login, or without one where the host was started again or
-    /// another host took over, and what was on its way when its link was lost may be lost: the
-    /// event's gap says how much, its reason why.
+    /// The session goes on by a new login, and what was on its way when its link was lost may be
+    /// lost: the event's gap says how much, its reason why.
     ContinuityLost,
     /// A heartbeat left.
     HeartbeatSent,

@@ -60,8 +60,17 @@ struct Rare {
     kept: Option<LinkRef>,
     /// The state's own deadline: logged in by (host), answered by, next attempt at, kept until.
     until: Option<Time>,
-    /// Host: while it is handed over to another one, when it goes whether it is ready or not.
-    parts_at: Option<Time>,
+    /// Host: how far it is on its way to another one.
+    parting: Option<Parting>,
+}
+
+/// How a session leaves a host that drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It goes on as before until then.
+    From(Time),
+    /// Its client has a pass, and is sent away when it is ready, or then.
+    By(Time),
 }
 
 /// What a session waits for.
@@ -76,6 +85,7 @@ pub(crate) enum Due {
     AttemptTimeout,
     KeepExpired,
     HandOver,
+    SendAway,
 }
 
 impl Due {
@@ -90,7 +100,7 @@ impl Due {
             Self::AttemptStart => Cause::AttemptTimer,
             Self::AttemptTimeout => Cause::AttemptTimeoutTimer,
             Self::KeepExpired => Cause::KeepTimer,
-            Self::HandOver => Cause::Drain,
+            Self::HandOver | Self::SendAway => Cause::Drain,
         }
     }
 }
@@ -184,14 +194,13 @@ impl Session {
         self.change_rare(|rare| rare.until = until);
     }
 
-    /// Handed over to another host, and gone by then.
-    pub(crate) fn part(&mut self, at: Time) {
-        self.change_rare(|rare| rare.parts_at = Some(at));
+    pub(crate) fn part(&mut self, parting: Parting) {
+        self.change_rare(|rare| rare.parting = Some(parting));
     }
 
-    /// When it is gone at the latest, if it is handed over to another host.
-    pub(crate) fn parts_at(&self) -> Option<Time> {
-        self.rare.as_ref()?.parts_at
+    /// How far it is on its way to another host, if it is sent there.
+    pub(crate) fn parting(&self) -> Option<Parting> {
+        self.rare.as_ref()?.parting
     }
 
     fn change_rare(&mut self, change: impl FnOnce(&mut Rare)) {
@@ -277,7 +286,8 @@ impl Session {
         if from != to || kind == EventKind::Recovered {
             self.phase = Phase::Alive;
         }
-        if let Some(reason) = &reason {
+        // Why it goes on is no failure.
+        if let Some(reason) = reason.as_ref().filter(|_| kind != EventKind::Resumed) {
             self.change_rare(|rare| rare.failure = Some(reason.clone()));
         }
         let (identity, address) = (self.identity.clone(), self.address);
@@ -356,7 +366,10 @@ impl Session {
                 let beat = (side == Side::Client).then_some((beat_at, Due::Beat));
                 let warning = (heard_at + policy.degraded_after(self.gaps), Due::Degrade);
                 let warning = (self.phase == Phase::Alive).then_some(warning);
-                let parting = self.parts_at().map(|at| (at, Due::HandOver));
+                let parting = self.parting().map(|parting| match parting {
+                    Parting::From(at) => (at, Due::HandOver),
+                    Parting::By(at) => (at, Due::SendAway),
+                });
                 Some(first(first(first(silence, warning), beat), parting))
             }
             (State::LoginFailed, _) => until_fair(Due::LoginDeadline),

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use moorline_link::rng::Rng;
-use moorline_link::{Delivery, Lane, Outgoing, Port, Time};
+use moorline_link::{Delivery, Lane, Outgoing, Port, Reason, Time};
 use moorline_proto::crypto::{HostKey, Secret};
 use moorline_proto::{Endpoint, EndpointConfig};
 use moorline_session::{
-    Dialer, DialerConfig, DialerEvent, EventKind, Host, HostConfig, HostEvent, Login, Redirect,
-    SessionId, State,
+    Dialer, DialerConfig, DialerEvent, Event, EventKind, Host, HostConfig, HostEvent, Login,
+    Redirect, SessionId, State,
 };
 
 const A: usize = 0;
@@ -29,7 +29,15 @@ struct Client {
     at: SocketAddr,
     sent: u32,
     got: Got,
-    told: Vec<EventKind>,
+    told: Vec<Event>,
+}
+
+impl Client {
+    /// The latest event of a kind.
+    fn latest(&self, kind: EventKind) -> &Event {
+        let mut told = self.told.iter().rev();
+        told.find(|event| event.kind == kind).unwrap_or_else(|| panic!("{kind:?}: {:?}", self.told))
+    }
 }
 
 struct World {
@@ -41,6 +49,10 @@ struct World {
     got: [Vec<Got>; 2],
     sent: [Vec<u32>; 2],
     sessions: [BTreeMap<SessionId, usize>; 2],
+    /// By host: who is back without a login.
+    resumed: [Vec<Event>; 2],
+    /// Whether nobody answers logins that are made again.
+    is_thinking: bool,
     clients: Vec<Client>,
     on_way: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     posted: u64,
@@ -107,6 +119,8 @@ impl World {
             got: [vec![Got::new(); CLIENTS], vec![Got::new(); CLIENTS]],
             sent: [vec![0; CLIENTS], vec![0; CLIENTS]],
             sessions: [BTreeMap::new(), BTreeMap::new()],
+            resumed: [Vec::new(), Vec::new()],
+            is_thinking: false,
             on_way: BTreeMap::new(),
             posted: 0,
             loss_permille,
@@ -173,7 +187,7 @@ impl World {
             client.dialer.handle_timeout(now);
             while let Some(event) = client.dialer.poll_event() {
                 match event {
-                    DialerEvent::Session(event) => client.told.push(event.kind),
+                    DialerEvent::Session(event) => client.told.push(event),
                     DialerEvent::Message { kind, payload, .. } => {
                         note(&mut client.got, kind, &payload);
                     }
@@ -196,10 +210,14 @@ impl World {
     fn take_events(&mut self, host: usize) {
         while let Some(event) = self.hosts[host].poll_event() {
             match event {
+                HostEvent::Login { again: true, .. } if self.is_thinking => {}
                 HostEvent::Login { session, .. } => {
                     self.hosts[host].accept_login(self.now, session, None, Vec::new()).ok();
                 }
                 HostEvent::Session(event) => {
+                    if event.kind == EventKind::Resumed {
+                        self.resumed[host].push(event.clone());
+                    }
                     let is_over = event.kind == EventKind::Disconnected;
                     let there = self.hosts[host].sessions().by_id(event.session);
                     let is_in = there.is_some_and(|session| session.state() == State::LoggedIn);
@@ -243,10 +261,20 @@ fn all_that_was_sent_reliably_is_at_one_host_or_the_other_once_and_in_order() {
         world.run(Duration::from_secs(4), true);
         world.run(Duration::from_secs(4), false);
         assert_eq!(world.hosts[B].counters().taken_over, CLIENTS as u64, "seed {seed}");
+        assert_eq!(world.resumed[B].len(), CLIENTS, "seed {seed}");
+        let from_a = Some(&Reason::HandedOver);
+        for event in &world.resumed[B] {
+            assert_eq!(
+                (event.reason.as_ref(), &event.gap),
+                (from_a, &None),
+                "seed {seed}: {event}"
+            );
+        }
         for (number, client) in world.clients.iter().enumerate() {
             let whose = format!("seed {seed}, client {number}");
-            assert!(client.told.contains(&EventKind::Resumed), "{whose}: {:?}", client.told);
-            assert!(!client.told.contains(&EventKind::ContinuityLost), "{whose}");
+            let resumed = client.latest(EventKind::Resumed);
+            assert_eq!((resumed.reason.as_ref(), &resumed.gap), (from_a, &None), "{whose}");
+            assert!(client.told.iter().all(|it| it.kind != EventKind::ContinuityLost), "{whose}");
             for kind in [ORDERED, UNORDERED] {
                 let at = |host: usize| world.got[host][number].get(&kind).cloned();
                 let all = [A, B].into_iter().filter_map(at).flatten().collect();
@@ -259,6 +287,50 @@ fn all_that_was_sent_reliably_is_at_one_host_or_the_other_once_and_in_order() {
                 assert_whole(kind, from_b.to_vec(), world.sent[B][number], &format!("to {whose}"));
             }
         }
+    }
+}
+
+/// They play on until their own time, and are without a link for a round trip or two.
+#[test]
+fn everyone_goes_at_their_own_time_and_is_there_at_once() {
+    let mut world = World::new(3, 0);
+    world.run(Duration::from_secs(2), false);
+    let (began_at, within) = (world.now, Duration::from_secs(10));
+    world.hosts[A].drain(world.now, Redirect { to: host_at(B), within });
+    world.run(within + Duration::from_secs(2), true);
+    let mut times: Vec<Duration> = Vec::new();
+    for client in &world.clients {
+        let left_at = client.latest(EventKind::ReconnectScheduled).at;
+        let pause = client.latest(EventKind::Resumed).at.since(left_at);
+        assert!(pause < Duration::from_millis(150), "{pause:?} for two round trips of 45 ms");
+        times.push(left_at.since(began_at));
+    }
+    times.sort();
+    let spread = times[CLIENTS - 1] - times[0];
+    assert!(spread > within / 3, "all at once: {times:?}");
+}
+
+#[test]
+fn a_login_that_was_made_again_is_answered_by_the_host_that_takes_over() {
+    let mut world = World::new(4, 20);
+    world.run(Duration::from_secs(2), false);
+    world.is_thinking = true;
+    let within = Duration::from_secs(60);
+    for session in world.sessions[A].keys() {
+        world.hosts[A].ask_login(world.now, *session, within).expect("it is logged in");
+    }
+    world.run(Duration::from_secs(1), true);
+    let redirect = Redirect { to: host_at(B), within: Duration::from_millis(500) };
+    world.hosts[A].drain(world.now, redirect);
+    world.is_thinking = false;
+    world.run(Duration::from_secs(4), true);
+    assert_eq!(world.sessions[B].len(), CLIENTS);
+    for client in &mut world.clients {
+        let resumed_at = client.latest(EventKind::Resumed).at;
+        assert!(client.latest(EventKind::ReauthStarted).at < resumed_at);
+        assert!(client.latest(EventKind::Reauthenticated).at > resumed_at);
+        let login = client.dialer.config().login.clone().expect("it has one");
+        client.dialer.login_again(world.now, login).expect("none is under way");
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Resumption {
     pub(super) before: Vec<Ticket>,
     /// Host: what the client has of this side's lanes, and takes.
     pub(super) lanes: LanesState,
+    /// Whether nothing was on its way any more between the client and the host before.
+    pub(super) is_settled: bool,
 }
 
 /// Whether the other side may come back after such a loss. Who left, lied or was thrown out does
@@ -167,6 +169,7 @@ impl Endpoint {
                 epoch,
                 before: Vec::new(),
                 lanes: if entry.is_restored { empty } else { request.lanes },
+                is_settled: request.is_settled,
             })
         })
     }
@@ -212,13 +215,10 @@ impl Endpoint {
         from: SlotKey,
         theirs: Option<&LanesState>,
     ) -> Option<Resumes> {
-        let is_whole = self
-            .links
-            .get(from)
-            .is_some_and(|entry| matches!(&entry.stage, Stage::Kept(lanes) if lanes.is_whole));
+        let is_settled = self.is_settled(from);
         let Some(theirs) = theirs else {
             link.go_on();
-            if !is_whole {
+            if !is_settled {
                 return Some(Resumes::Peer(LinkId(from)));
             }
             let is_all = link.take_over(self.take_lanes(from)?.outbox);
@@ -247,7 +247,7 @@ impl Endpoint {
         if let Some(Entry { stage: Stage::Answered(answered), .. }) = self.links.get_mut(key) {
             answered.0.adopt(lanes, &resumption.lanes);
         }
-        Ok(Some(if is_restored {
+        Ok(Some(if is_restored && !resumption.is_settled {
             Resumes::Peer(LinkId(from))
         } else {
             Resumes::Lanes(LinkId(from))
@@ -281,7 +281,7 @@ impl Endpoint {
         let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
         let part_len = DATAGRAM_LEN_BASE;
         let outbox = Outbox::new(OutboxConfig { bytes_max, limit, part_len });
-        let lanes = Lanes { outbox, inbox: Inbox::new(limit), is_whole: false };
+        let lanes = Lanes { outbox, inbox: Inbox::new(limit), is_settled: false };
         let mut entry = Entry::new(now, address, Stage::Kept(Box::new(lanes)));
         (entry.ticket, entry.is_parted, entry.is_restored) = (Some(Box::new(ticket)), true, true);
         let key = self.links.insert_with(|_| entry);
@@ -323,7 +323,14 @@ impl Endpoint {
         // The host of a pass knows no earlier ticket.
         let before = rare.filter(|_| pass.is_none()).map(|rare| rare.tickets_before.clone());
         let before = before.unwrap_or_default();
-        Some(Wish { ticket, before, lanes, pass })
+        let is_settled = pass.is_some() && self.is_settled(from);
+        Some(Wish { ticket, before, lanes, pass, is_settled })
+    }
+
+    /// Client: whether all that it and the host had sent each other arrived before they parted.
+    fn is_settled(&self, from: SlotKey) -> bool {
+        let entry = self.links.get(from);
+        entry.is_some_and(|entry| matches!(&entry.stage, Stage::Kept(lanes) if lanes.is_settled))
     }
 
     /// Client: the tickets by which a host may know the lanes still that it goes on with. That is

@@ -50,6 +50,8 @@ pub(super) struct Wish {
     pub(super) lanes: LanesState,
     /// What the host before gave it for this one.
     pub(super) pass: Option<[u8; PASS_LEN]>,
+    /// Whether nothing was on its way any more when that one sent it here.
+    pub(super) is_settled: bool,
 }
 
 /// What a host answered.
@@ -92,6 +94,7 @@ impl Dialing {
                 }),
                 lanes: wish.lanes,
                 pass: wish.pass,
+                is_settled: wish.is_settled,
             });
         }
         let (mut payload, mut prologue, mut noise) = (Vec::new(), Vec::new(), Vec::new());

@@ -39,8 +39,8 @@ impl Endpoint {
             .map_err(|_| DialError::HostOnly)?;
         let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
         entry.rare_mut().resumes = wish.map(|(from, wish)| {
-            let (epoch, Wish { before, lanes, .. }) = (wish.ticket.epoch(), wish);
-            Box::new(Resumption { from, epoch, before, lanes })
+            let (epoch, Wish { before, lanes, is_settled, .. }) = (wish.ticket.epoch(), wish);
+            Box::new(Resumption { from, epoch, before, lanes, is_settled })
         });
         let key = self.links.insert_with(|_| entry);
         client.links.push(key);

@@ -68,6 +68,7 @@ const CLAIM: u64 = 12;
 const CLAIMS_BEFORE: u64 = 13;
 const LANES_LIMIT: u64 = 14;
 const PASS: u64 = 15;
+const SETTLED: u64 = 16;
 
 /// The length of what a host gives a client for another one.
 pub const PASS_LEN: usize = 168;
@@ -147,6 +148,8 @@ pub struct ResumeRequest {
     pub lanes: LanesState,
     /// What the host before gave it for this one.
     pub pass: Option<[u8; PASS_LEN]>,
+    /// Whether all that the client and the host before had sent each other arrived.
+    pub is_settled: bool,
 }
 
 /// What a host says when it goes on with them.
@@ -202,6 +205,7 @@ impl ClientParams {
                     before: read.before,
                     lanes: read.lanes().ok_or(WireError::Parameters)?,
                     pass: read.pass,
+                    is_settled: read.is_settled,
                 }),
                 None => None,
             },
@@ -223,6 +227,9 @@ impl ClientParams {
             put_number(out, LANES_LIMIT, resume.lanes.limit);
             if let Some(pass) = &resume.pass {
                 put_parameter(out, PASS, pass);
+            }
+            if resume.is_settled {
+                put_parameter(out, SETTLED, &[]);
             }
         }
     }
@@ -329,6 +336,7 @@ struct Parameters<'a> {
     before: [Option<Claim>; Claim::BEFORE_MAX],
     lanes_limit: Option<u64>,
     pass: Option<[u8; PASS_LEN]>,
+    is_settled: bool,
 }
 
 #[derive(Default)]
@@ -384,6 +392,7 @@ impl<'a> Parameters<'a> {
                 }
             }
             PASS => self.pass = Some(*value.array()?),
+            SETTLED => self.is_settled = true,
             LANES_LIMIT => self.lanes_limit = Some(value.varint()?),
             _ => return Ok(()),
         }

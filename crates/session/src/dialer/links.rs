@@ -2,7 +2,7 @@
 
 use moorline_link::{Control, LinkEvent, Message, Reason, Refusal, Resumes, Time, Transport};
 
-use super::{Dialer, DialerEvent};
+use super::{Dialer, DialerEvent, Login};
 use crate::cause::Cause;
 use crate::lifecycle::{Input, State};
 use crate::reconnect::ReconnectMode;
@@ -26,17 +26,12 @@ impl<T: Transport> Dialer<T> {
                 self.transport.abandon(now, link);
             }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
-                self.sent_by = None;
                 self.session.set_until(None);
                 self.answered_at = None;
                 self.step(now, Input::TransportUp, None).ok();
-                if resumes.is_some() {
-                    self.attempts.forget();
-                    self.step(now, Input::Resume, None).ok();
-                }
+                let is_sent = self.sent_by.take().is_some();
                 match resumes {
-                    Some(Resumes::Lanes(_)) => self.session.set_kept(None),
-                    Some(Resumes::Peer(_)) => self.lapse(now),
+                    Some(resumes) => self.on_resumed(now, resumes, is_sent),
                     None => {
                         self.lapse(now);
                         self.send_login(now).ok();
@@ -77,6 +72,34 @@ impl<T: Transport> Dialer<T> {
             LinkEvent::Lost { link, .. } => self.transport.release(now, link),
             _ => self.counters.misplaced += 1,
         }
+    }
+
+    /// The host knows the session; if it was sent there, it is another host than before.
+    fn on_resumed(&mut self, now: Time, resumes: Resumes, is_sent: bool) {
+        self.attempts.forget();
+        let (gap, reason) = match resumes {
+            Resumes::Lanes(_) => {
+                self.session.set_kept(None);
+                (None, is_sent.then_some(Reason::HandedOver))
+            }
+            Resumes::Peer(_) if is_sent => (self.take_gap(now), Some(Reason::HandedOver)),
+            Resumes::Peer(_) => (self.take_gap(now), Some(Reason::Restarted)),
+        };
+        let is_new_to_host = reason.is_some();
+        self.step_with(now, Input::Resume, reason, gap).ok();
+        if is_new_to_host && self.is_reauthenticating {
+            self.repeat_login_again(now);
+        }
+    }
+
+    /// The host that was to answer another login is gone: the one that is there now hears of it.
+    fn repeat_login_again(&mut self, now: Time) {
+        let (Some(link), Some(login)) = (self.session.link, self.config.login.clone()) else {
+            return;
+        };
+        let Login { identity, payload } = login;
+        // A new link has room for a word.
+        self.transport.control(now, link.link, &Control::LoginAgain { identity, payload }).ok();
     }
 
     fn on_control(&mut self, now: Time, control: Control) {

@@ -422,6 +422,8 @@ impl<T: Transport> Dialer<T> {
         let policy = &self.config.reconnect;
         match self.attempts.next(now, policy, retry_after, &mut self.rng) {
             Some(at) => {
+                // It was sent elsewhere at its own time.
+                let at = if is_moved_now(&reason) { now } else { at };
                 self.step(now, Input::Schedule, Some(reason)).ok();
                 self.session.set_until(Some(at));
             }
@@ -481,7 +483,11 @@ impl<T: Transport> Dialer<T> {
                 let reason = Reason::NoAnswer(self.config.reconnect.attempt_timeout);
                 self.schedule(now, reason, None);
             }
-            Due::LoginDeadline | Due::ReauthDeadline | Due::KeepExpired | Due::HandOver => {
+            Due::LoginDeadline
+            | Due::ReauthDeadline
+            | Due::KeepExpired
+            | Due::HandOver
+            | Due::SendAway => {
                 debug_assert!(false, "{due:?} is the host's");
                 self.session.set_until(None);
             }
@@ -507,15 +513,17 @@ impl<T: Transport> Dialer<T> {
     /// The session goes on without the lanes of its earlier link, if it had any.
     fn lapse(&mut self, now: Time) {
         self.is_reauthenticating = false;
-        let Some(kept) = self.session.take_kept() else { return };
+        if let Some(gap) = self.take_gap(now) {
+            self.step_with(now, Input::Lapse, Some(Reason::Forgotten), Some(gap)).ok();
+        }
+    }
+
+    /// What may be lost of what an earlier link had left, which is given up with that.
+    fn take_gap(&mut self, now: Time) -> Option<Gap> {
+        let kept = self.session.take_kept()?;
         let unsettled = self.transport.unsettled(kept.link);
         self.transport.release(now, kept.link);
-        let lapsed = self.session.apply(now, Input::Lapse, Some(Reason::Forgotten));
-        if let Ok(Some(mut event)) = lapsed {
-            event.gap = Some(Box::new(Gap { unsettled }));
-            event.cause = self.cause;
-            self.events.push_back(DialerEvent::Session(event));
-        }
+        Some(Gap { unsettled })
     }
 
     /// Gives up what an earlier link had left.
@@ -536,10 +544,30 @@ impl<T: Transport> Dialer<T> {
     }
 
     fn step(&mut self, now: Time, input: Input, reason: Option<Reason>) -> Result<(), Misplaced> {
+        self.step_with(now, input, reason, None)
+    }
+
+    fn step_with(
+        &mut self,
+        now: Time,
+        input: Input,
+        reason: Option<Reason>,
+        gap: Option<Gap>,
+    ) -> Result<(), Misplaced> {
         if let Some(mut event) = self.session.apply(now, input, reason)? {
+            event.gap = gap.map(Box::new);
             event.cause = self.cause;
             self.events.push_back(DialerEvent::Session(event));
         }
         Ok(())
+    }
+}
+
+/// Whether a host says that its user is to be at another one without a wait: it spreads its users
+/// over time itself.
+fn is_moved_now(reason: &Reason) -> bool {
+    match reason {
+        Reason::Refused(no) => no.moved_to().is_some() && no.retry_after == Some(Duration::ZERO),
+        _ => false,
     }
 }

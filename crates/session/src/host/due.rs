@@ -30,7 +30,8 @@ impl<T: Transport> Host<T> {
                 self.remove(now, id, Reason::LoginDeadline(self.config.limits.login_time));
             }
             Due::ReauthDeadline => self.on_reauth_deadline(now, id),
-            Due::HandOver => self.send_away(now, id),
+            Due::HandOver => self.hand_over(now, id),
+            Due::SendAway => self.send_away(now, id),
             Due::KeepExpired => self.remove(now, id, Reason::KeepExpired(self.config.keep_time)),
             Due::Beat | Due::AttemptStart | Due::AttemptTimeout => {
                 debug_assert!(false, "{due:?} is the client's");

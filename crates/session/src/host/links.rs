@@ -13,7 +13,7 @@ use super::{Host, HostEvent, farewell};
 use crate::cause::Cause;
 use crate::event::{Gap, SessionId};
 use crate::lifecycle::{Input, State};
-use crate::session::{LinkRef, Sign};
+use crate::session::{LinkRef, Parting, Session, Sign};
 use crate::table::Table;
 
 /// How long a peer is asked to stay away when the host is full.
@@ -42,7 +42,8 @@ impl<T: Transport> Host<T> {
             LinkEvent::HandOverReady { link } => {
                 let leaving = self.session_on(transport, link);
                 let is_asked = |id: &SessionId| {
-                    self.table.by_id(*id).is_some_and(|session| session.parts_at().is_some())
+                    let parting = self.table.by_id(*id).and_then(Session::parting);
+                    matches!(parting, Some(Parting::By(_)))
                 };
                 match leaving.filter(is_asked) {
                     Some(id) => self.send_away(now, id),
@@ -111,8 +112,8 @@ impl<T: Transport> Host<T> {
 
     /// Whether there is no room for one more from `address`, and what they are told.
     fn turn_away(&mut self, address: SocketAddr) -> Option<Refusal> {
-        if let Some(redirect) = self.redirect {
-            return Some(self.moved(redirect));
+        if let Some(elsewhere) = self.sent_on() {
+            return Some(elsewhere);
         }
         let limits = &self.config.limits;
         let refusal = if self.is_stopped {
@@ -174,6 +175,10 @@ impl<T: Transport> Host<T> {
             self.transports[usize::from(link.transport)].close(now, link.link, Some(&gone));
             return;
         };
+        // Where the session is from, if not from this run of this host.
+        let adopted = |reason: &&Reason| matches!(reason, Reason::Restarted | Reason::HandedOver);
+        let session = self.table.by_id(id);
+        let origin = session.and_then(Session::failure).filter(adopted).cloned();
         self.table.detach(id);
         self.forget_link(link.transport, old);
         self.table.end_keep(id);
@@ -189,12 +194,13 @@ impl<T: Transport> Host<T> {
             self.step(now, id, Input::TransportUp, None).ok();
         }
         self.counters.resumed += 1;
-        self.step(now, id, Input::Resume, None).ok();
-        if let Resumes::Peer(_) = resumes {
-            // What this host had sent is lost with the run of it that had the session, and nobody
-            // knows how much that was.
-            self.lapse(now, id, Gap { unsettled: None });
-        }
+        let gap = match resumes {
+            Resumes::Lanes(_) => None,
+            // What was sent to it is lost with the host that had the session, or the run of this
+            // one, and nobody knows how much that was.
+            Resumes::Peer(_) => Some(Gap { unsettled: None }),
+        };
+        self.step_with(now, id, Input::Resume, (origin, gap)).ok();
         self.note_unsaved(id);
         self.resume_reauth(now, id);
         self.arm(now, id);

@@ -215,7 +215,8 @@ impl<T: Transport> Host<T> {
         self.remove(now, asked, Reason::ReturnedToKept);
         self.step(now, kept, Input::TransportUp, None).ok();
         if let Some(gap) = gap {
-            self.lapse(now, kept, gap);
+            let why = (Some(Reason::NewLogin), Some(gap));
+            self.step_with(now, kept, Input::Lapse, why).ok();
         }
         self.step(now, kept, Input::LoginStart, None).ok();
     }

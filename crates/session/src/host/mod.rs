@@ -1,5 +1,6 @@
 //! A host: very many sessions behind one or more transports.
 
+pub(crate) mod draining;
 mod due;
 mod links;
 pub(crate) mod login;
@@ -28,6 +29,7 @@ use crate::liveness::SleepWatch;
 use crate::overflow::send_or_make_room;
 use crate::session::{Due, Session};
 use crate::table::{Place, Table};
+use draining::Redirect;
 use reauth::Reauth;
 
 /// What a host tells its application, in the order in which it happened.
@@ -181,15 +183,6 @@ pub struct Host<T> {
     guesses: Guesses,
     /// What is being done.
     cause: Cause,
-}
-
-/// Where a host that drains sends its users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redirect {
-    /// Another host, which has the same key where hosts have keys.
-    pub to: SocketAddr,
-    /// They are told to come there at different times within this, or all would at once.
-    pub within: Duration,
 }
 
 impl<T: Transport> Host<T> {
@@ -372,34 +365,6 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Sends everyone to another host, now and whoever comes from now on. Their sessions end here
-    /// when nothing is on its way any more, a second later at the latest; until then messages come
-    /// and go. Clients follow where they know that it is the host that says so, which is not
-    /// over KCP; they need no login there, and bring what they could not send before.
-    pub fn drain(&mut self, now: Time, redirect: Redirect) {
-        self.cause = Cause::Drain;
-        self.redirect = Some(redirect);
-        let ids: Vec<SessionId> = self.table.iter().map(Session::id).collect();
-        for id in ids {
-            if self.hand_over(now, id) {
-                self.arm(now, id);
-            } else {
-                self.send_away(now, id);
-            }
-        }
-    }
-
-    /// Ends a session here whose user goes on at another host.
-    fn send_away(&mut self, now: Time, id: SessionId) {
-        let Some(redirect) = self.redirect else { return };
-        let refusal = self.moved(redirect);
-        self.remove(now, id, Reason::Refused(refusal));
-    }
-
-    fn moved(&mut self, redirect: Redirect) -> Refusal {
-        Refusal::moved(redirect.to).retry_after(self.spread.up_to(redirect.within))
-    }
-
     /// Watches all sessions or one, beside the application's own queue: first what is remembered of
     /// the time since `from`, which has no heartbeats, and then everything that happens. Sessions
     /// that ended are remembered, too. `None` when there are as many observers as
@@ -437,11 +402,22 @@ impl<T: Transport> Host<T> {
         input: Input,
         reason: Option<Reason>,
     ) -> Result<(), Misplaced> {
+        let gap = if input == Input::Close { self.gap_of_kept(id) } else { None };
+        self.step_with(now, id, input, (reason, gap))
+    }
+
+    /// The same, with what may be lost because of it.
+    fn step_with(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        input: Input,
+        (reason, gap): (Option<Reason>, Option<Gap>),
+    ) -> Result<(), Misplaced> {
         let is_end = matches!(input, Input::Silence | Input::Schedule | Input::Close);
         let totals = if is_end { self.totals(id) } else { None };
-        let gap = if input == Input::Close { self.gap_of_kept(id) } else { None };
         if let Some(mut event) = self.table.apply(now, id, input, reason)? {
-            (event.totals, event.gap) = (totals, gap);
+            (event.totals, event.gap) = (totals, gap.map(Box::new));
             event.cause = self.cause;
             self.tell(event);
         }
@@ -449,26 +425,16 @@ impl<T: Transport> Host<T> {
     }
 
     /// What a kept session that ends had been given for its peer, unless all of it arrived.
-    fn gap_of_kept(&self, id: SessionId) -> Option<Box<Gap>> {
+    fn gap_of_kept(&self, id: SessionId) -> Option<Gap> {
         let kept = self.table.by_id(id)?.kept()?;
         let carrier = self.transports.get(usize::from(kept.transport))?;
         let unsettled = carrier.unsettled(kept.link);
-        (unsettled != Some([0; Lane::RELIABLE.len()])).then(|| Box::new(Gap { unsettled }))
+        (unsettled != Some([0; Lane::RELIABLE.len()])).then_some(Gap { unsettled })
     }
 
     fn tell(&mut self, event: Event) {
         self.observers.tell(&event);
         self.events.push_back(HostEvent::Session(event));
-    }
-
-    /// A session goes on, but what was on its way may be lost.
-    fn lapse(&mut self, now: Time, id: SessionId, gap: Gap) {
-        let lapsed = self.table.apply(now, id, Input::Lapse, Some(Reason::Forgotten));
-        if let Ok(Some(mut event)) = lapsed {
-            event.gap = Some(Box::new(gap));
-            event.cause = self.cause;
-            self.tell(event);
-        }
     }
 
     /// The one way in which a session leaves the table.

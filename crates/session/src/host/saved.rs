@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use moorline_link::{Identity, Reason, Time, Transport};
 
@@ -11,9 +10,6 @@ use crate::cause::Cause;
 use crate::event::SessionId;
 use crate::lifecycle::{Input, State};
 use crate::session::LinkRef;
-
-/// How long a session that is handed over may take until nothing of it is on its way any more.
-const HAND_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// A session that is logged in, or kept for its user, as it is saved.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +59,7 @@ impl<T: Transport> Host<T> {
 
     /// Takes back a session of an earlier run of this host: it is kept for its user, who goes on
     /// without a login, for as long as any user is waited for. What that run had not delivered is
-    /// lost, and [`ContinuityLost`](crate::EventKind::ContinuityLost) says so then. None where that
+    /// lost, and the gap of [`Resumed`](crate::EventKind::Resumed) says so then. None where that
     /// cannot be, or where there are as many as the limits allow.
     pub fn restore(&mut self, now: Time, saved: SavedSession) -> Option<SessionId> {
         self.cause = Cause::Restore;
@@ -81,7 +77,7 @@ impl<T: Transport> Host<T> {
     /// Makes a session of a link that is kept, for its user, where limits and the policy on
     /// duplicates leave room. It ends no other session for it: nobody has proven to be back yet,
     /// and what a user said to one host can be repeated to another.
-    fn adopt(
+    pub(super) fn adopt(
         &mut self,
         now: Time,
         (link, address): (LinkRef, SocketAddr),
@@ -111,32 +107,6 @@ impl<T: Transport> Host<T> {
         self.arm(now, id);
         self.note_unsaved(id);
         Some(id)
-    }
-
-    /// Gives a session's client what another host will know it by.
-    /// Whether there is something to wait for; otherwise it logs in there.
-    pub(super) fn hand_over(&mut self, now: Time, id: SessionId) -> bool {
-        let Some(session) = self.table.get_mut(id) else { return false };
-        let is_here = session.state == State::LoggedIn;
-        let (true, Some(link), Some(identity)) = (is_here, session.link, &session.identity) else {
-            return false;
-        };
-        let carrier = &mut self.transports[usize::from(link.transport)];
-        let is_given = carrier.hand_over(now, link.link, identity.as_bytes()).is_ok();
-        if is_given {
-            session.part(now + HAND_OVER_TIME);
-        }
-        is_given
-    }
-
-    /// Takes in a session that another host handed over, if there is room for it.
-    pub(super) fn take_over(&mut self, now: Time, link: LinkRef, address: SocketAddr, peer: &[u8]) {
-        let identity = Identity::new(peer).ok();
-        let id = identity.and_then(|it| self.adopt(now, (link, address), it, Reason::HandedOver));
-        match id {
-            Some(_) => self.counters.taken_over += 1,
-            None => self.transports[usize::from(link.transport)].release(now, link.link),
-        }
     }
 
     pub(super) fn note_unsaved(&mut self, id: SessionId) {

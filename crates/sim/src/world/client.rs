@@ -241,6 +241,13 @@ impl<'a> ClientSide<'a> {
                 let goes_on = self.epoch.is_some();
                 let what = || format!("client {} goes on with nothing", self.number);
                 under(Oracle::Delivery, holds(goes_on, what))?;
+                // The host knows the user still, and not what was on its way.
+                if event.gap.is_some() {
+                    self.end_epoch(now, record);
+                    record.lapses += 1;
+                    record.renewals += 1;
+                    self.epoch = Some(record.ledger.begin(Side::Client, self.user));
+                }
                 self.go_on(now);
                 record.resumes += 1;
                 let lost_at = self.lost_at.take();
@@ -249,12 +256,6 @@ impl<'a> ClientSide<'a> {
             EventKind::ContinuityLost => {
                 self.end_epoch(now, record);
                 record.lapses += 1;
-                // The host knows the user still: there is no login.
-                if event.to == State::LoggedIn {
-                    record.renewals += 1;
-                    self.epoch = Some(record.ledger.begin(Side::Client, self.user));
-                    self.go_on(now);
-                }
             }
             EventKind::Disconnected => self.end_epoch(now, record),
             _ => {}

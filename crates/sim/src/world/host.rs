@@ -70,8 +70,6 @@ pub(crate) struct HostSide<'a> {
     /// Whether its sessions outlive the process, and as what.
     is_saving: bool,
     saved: BTreeMap<SessionId, SavedSession>,
-    /// Sessions of an earlier process whose user is not back yet.
-    restored: BTreeSet<SessionId>,
     dice: Dice,
 }
 
@@ -107,7 +105,6 @@ impl<'a> HostSide<'a> {
             rounds: 0,
             is_saving: dice.permille(500),
             saved: BTreeMap::new(),
-            restored: BTreeSet::new(),
             dice,
             endpoint,
         }
@@ -123,7 +120,7 @@ impl<'a> HostSide<'a> {
             host.begin_saving();
         }
         for saved in std::mem::take(&mut self.saved).into_values() {
-            self.restored.extend(host.restore(now, saved));
+            host.restore(now, saved);
         }
         self.process = Some(host);
         self.up_at = None;
@@ -140,7 +137,6 @@ impl<'a> HostSide<'a> {
         self.ended.clear();
         self.moved.clear();
         self.links.clear();
-        self.restored.clear();
         self.asleep_until = Time::ZERO;
         self.slow_until = Time::ZERO;
         std::mem::take(&mut self.users).values().for_each(|epoch| record.ledger.end(*epoch));
@@ -287,11 +283,7 @@ impl<'a> HostSide<'a> {
             event.kind,
             EventKind::Disconnected | EventKind::ContinuityLost | EventKind::LoginSucceeded
         );
-        // What is sent to a user of the process before, who is not back yet, is not lost.
-        let is_back = event.kind == EventKind::ContinuityLost
-            && self.restored.remove(&id)
-            && event.to == State::LoggedIn;
-        if (has_left || is_over && !is_back)
+        if (has_left || is_over)
             && let Some(epoch) = self.users.remove(&id)
         {
             record.ledger.end(epoch);

@@ -71,8 +71,9 @@ pub(crate) enum Action {
     Cut(usize),
     /// A device's application ends the session.
     Leave(usize),
-    /// Host A sends everyone to host B.
-    Drain,
+    /// Host A sends everyone to host B, where they dial at once; of what is sent then, so many
+    /// datagrams arrive, or all.
+    Drain(u8),
     /// So much time passes that silence is noticed.
     Silence,
     /// So much time passes that nobody is waited for any more.
@@ -83,7 +84,8 @@ impl Action {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let dials = |device| (0..=WHOLE).map(move |arrive| Self::Dial(device, arrive));
         let of_each = move |device| dials(device).chain([Self::Cut(device), Self::Leave(device)]);
-        (0..DEVICES).flat_map(of_each).chain([Self::Drain, Self::Silence, Self::Expire])
+        let drains = (0..=WHOLE).map(Self::Drain);
+        (0..DEVICES).flat_map(of_each).chain(drains).chain([Self::Silence, Self::Expire])
     }
 }
 
@@ -134,11 +136,11 @@ impl State {
                 self.devices[device].belief = Belief::Out;
                 self.drop_held(device);
             }
-            Action::Drain => {
+            Action::Drain(arrive) => {
                 if self.is_drained {
                     return None;
                 }
-                self.drain();
+                done.resumed_at = self.drain(arrive);
             }
             Action::Silence => self.pass_silence(),
             Action::Expire => {
@@ -225,15 +227,15 @@ impl State {
         self.hosts[at] = Some(Session { owner, is_living: true, is_resumable: false });
     }
 
-    fn drain(&mut self) {
+    /// Where somebody went on without a login.
+    fn drain(&mut self, arrive: u8) -> Option<usize> {
         self.is_drained = true;
-        for device in &mut self.devices {
-            if device.belief == Belief::In(A as u8) && !device.is_cut {
-                (device.belief, device.target, device.held) = (Belief::Out, B as u8, Held::Pass);
-                device.is_sent = true;
-            }
-        }
         self.hosts[A] = None;
+        let is_here = |device: &Device| device.belief == Belief::In(A as u8) && !device.is_cut;
+        let number = self.devices.iter().position(is_here)?;
+        let device = &mut self.devices[number];
+        (device.target, device.held, device.is_sent) = (B as u8, Held::Pass, true);
+        self.dial(number, arrive)
     }
 
     fn pass_silence(&mut self) {

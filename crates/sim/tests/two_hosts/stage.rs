@@ -18,8 +18,10 @@ use super::model::{A, Action, B, Belief, DEVICES, Done, State, WHOLE};
 const DELAY: Duration = Duration::from_millis(1);
 /// Long enough for a dial, and too short to be noticed as a silence.
 const MOMENT: Duration = Duration::from_millis(100);
-/// Until a host waits no more for who does not answer.
-const HAND_OVER: Duration = Duration::from_millis(1_100);
+/// When a host has its users go elsewhere; who comes later does not dial there by themselves.
+const WITHIN: Duration = Duration::from_millis(100);
+/// Until it waits no more for who does not answer.
+const HAND_OVER: Duration = Duration::from_millis(1_200);
 /// Longer than the timeout, an attempt and a link that is half open.
 const SILENCE: Duration = Duration::from_secs(7);
 const KEEP_TIME: Duration = Duration::from_secs(100);
@@ -30,8 +32,10 @@ struct Device {
     dialer: Dialer<Endpoint>,
     at: SocketAddr,
     is_cut: bool,
-    /// How many datagrams its path still carries, if that is bounded.
+    /// How many datagrams its path to the host that it dialed still carries, if that is bounded.
     left: Option<u8>,
+    /// How many it will carry when it dials by itself.
+    left_then: Option<u8>,
 }
 
 struct OnWay {
@@ -92,7 +96,7 @@ impl Stage {
             let endpoint = endpoint.expect("it can work");
             let dialer = Dialer::new(now, config, endpoint, seed).expect("it can work");
             let at = SocketAddr::from(([10, 0, 1, 1 + number as u8], 5_000));
-            Device { dialer, at, is_cut: false, left: None }
+            Device { dialer, at, is_cut: false, left: None, left_then: None }
         });
         let devices = devices.collect();
         Self { now, hosts, devices, on_way: VecDeque::new(), seed, walked: Vec::new() }
@@ -123,10 +127,17 @@ impl Stage {
                 self.devices[device].dialer.close(self.now);
                 self.run(MOMENT);
             }
-            Action::Drain => {
-                let within = Duration::from_secs(1);
-                self.hosts[A].drain(self.now, Redirect { to: host_at(B), within });
+            Action::Drain(arrive) => {
+                for device in &mut self.devices {
+                    device.left_then = (arrive < WHOLE).then_some(arrive);
+                }
+                let redirect = Redirect { to: host_at(B), within: WITHIN };
+                self.hosts[A].drain(self.now, redirect);
                 self.run(HAND_OVER);
+                for device in &mut self.devices {
+                    device.left_then = None;
+                    device.is_cut |= device.left.take().is_some();
+                }
             }
             Action::Silence => self.run(SILENCE),
             Action::Expire => self.run(SILENCE + KEEP_TIME),
@@ -227,6 +238,9 @@ impl Stage {
         }
         for device in &mut self.devices {
             device.dialer.handle_timeout(now);
+            if device.dialer.session().state() == SessionState::Reconnecting {
+                device.left = device.left_then.take().or(device.left);
+            }
             while device.dialer.poll_event().is_some() {}
             let mut datagram = Vec::new();
             while let Some(transmit) = device.dialer.poll_transmit(now, &mut datagram) {
@@ -245,7 +259,10 @@ impl Stage {
         if device.is_cut || device.left == Some(0) {
             return;
         }
-        device.left = device.left.map(|left| left - 1);
+        let dialed = device.dialer.session().address();
+        if [from, to].map(Some).contains(&dialed) {
+            device.left = device.left.map(|left| left - 1);
+        }
         self.on_way.push_back(OnWay { at: self.now + DELAY, from, to, datagram });
     }
 }
