@@ -32,7 +32,8 @@ fn killed_or_stopped_and_started_again() {
     host.wait_for("ann Disconnected -> ReconnectPending: ReconnectScheduled (the host was started");
     for user in [&mut ann, &mut bob] {
         let gap = "0 ReliableOrdered and 0 ReliableUnordered messages may be lost";
-        user.wait_for(&format!("LoggedIn: Resumed (the host was started again): {gap}"));
+        let why = "the host does not know this link any more";
+        user.wait_for(&format!("LoggedIn: Resumed ({why}): {gap}"));
     }
     assert_eq!(events(&ann.lines()[before..]), COMEBACK);
     let nobody_knows = "nobody knows how many messages may be lost";

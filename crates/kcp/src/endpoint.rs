@@ -329,6 +329,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
     match event {
         LinkEvent::HandedOver { link, .. }
         | LinkEvent::HandOverReady { link }
+        | LinkEvent::LanesLost { link, .. }
         | LinkEvent::Asked { link, .. }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }

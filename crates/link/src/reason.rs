@@ -150,6 +150,8 @@ pub enum Reason {
     ReturnedToKept,
     /// The user came back with a new login, and nothing that proves the connection before.
     NewLogin,
+    /// More waited for peers that are lost than is kept.
+    KeptTooMuch,
     /// The user did not come back within this time.
     KeepExpired(Duration),
     /// The budget of attempts or of time to reconnect is spent.
@@ -177,7 +179,7 @@ pub enum Reason {
 
 impl Reason {
     /// How many kinds of reason there are.
-    pub const KINDS_LEN: usize = 21;
+    pub const KINDS_LEN: usize = 22;
 
     /// Its kind as a number below [`KINDS_LEN`](Self::KINDS_LEN) and as a counter's name.
     pub const fn kind(&self) -> (usize, &'static str) {
@@ -203,6 +205,7 @@ impl Reason {
             Self::HandedOver => (18, "ended_handed_over"),
             Self::TooSlow(_) => (19, "ended_too_slow"),
             Self::NewLogin => (20, "ended_new_login"),
+            Self::KeptTooMuch => (21, "ended_kept_too_much"),
         }
     }
 }
@@ -223,6 +226,7 @@ impl fmt::Display for Reason {
             Self::Superseded => f.write_str("superseded by a newer login of the same identity"),
             Self::ReturnedToKept => f.write_str("the user is back in the kept session"),
             Self::NewLogin => f.write_str("back with a new login, without the connection before"),
+            Self::KeptTooMuch => f.write_str("more waited for lost peers than is kept"),
             Self::KeepExpired(time) => write!(f, "did not come back within {time:?}"),
             Self::BudgetSpent => f.write_str("the reconnect budget is spent"),
             Self::Unacknowledged => f.write_str("the peer stopped acknowledging"),

@@ -141,6 +141,17 @@ pub enum LinkEvent {
         /// Which link.
         link: LinkId,
     },
+    /// Host: what waited on a link that is [kept](Transport::keeps) is given up, as it was kept for
+    /// too long or with too much. Its peer is known still: what goes on with it is
+    /// [`Resumes::Peer`]. Nothing is taken for it until then.
+    LanesLost {
+        /// Which link.
+        link: LinkId,
+        /// What is lost, or may be, as of [`Transport::unsettled`].
+        unsettled: [u64; Lane::RELIABLE.len()],
+        /// Which bound was passed.
+        reason: Reason,
+    },
     /// The link carries messages now.
     Up {
         /// Which link.
@@ -208,9 +219,9 @@ pub enum Resumes {
     /// at another host, where nothing was on its way any more. The earlier link is gone with that,
     /// and no other event tells of it.
     Lanes(LinkId),
-    /// Its peer alone, as the host was started again, or is another one, and has no lanes: nobody
-    /// knows what arrived of what was on its way. On the client the earlier link is kept until it
-    /// is [released](Transport::release).
+    /// Its peer alone, as the host has no lanes: it was started again, is another one, or gave them
+    /// up. Nobody knows what arrived of what was on its way. On the client the earlier link is kept
+    /// until it is [released](Transport::release).
     Peer(LinkId),
 }
 
@@ -404,8 +415,9 @@ pub trait Transport: fmt::Debug {
     }
 
     /// How many messages of a link's reliable lanes, in the order of [`Lane::RELIABLE`], are not
-    /// known to have arrived; of one that is kept as well. None of one that is not known any more,
-    /// as it was kept for too long or with too much, and where a transport does not count them.
+    /// known to have arrived; of one that is kept as well, but for what was [given
+    /// up](LinkEvent::LanesLost). None of one that is not known, and where a transport does not
+    /// count them.
     fn unsettled(&self, link: LinkId) -> Option<[u64; Lane::RELIABLE.len()]> {
         let _ = link;
         None

@@ -528,6 +528,7 @@ const fn link_of(event: &LinkEvent) -> LinkId {
         LinkEvent::HandedOver { link, .. }
         | LinkEvent::Asked { link, .. }
         | LinkEvent::HandOverReady { link }
+        | LinkEvent::LanesLost { link, .. }
         | LinkEvent::Up { link, .. }
         | LinkEvent::Heard { link }
         | LinkEvent::Control { link, .. }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use moorline_link::{Control, LinkEvent};
+use moorline_link::{Control, LinkEvent, Reason};
 
 /// What made an [`Event`](crate::Event) happen, one step before its reason: which timer fired, what
 /// kind of packet came, or which command the application gave.
@@ -75,6 +75,8 @@ impl Cause {
             LinkEvent::Asked { .. } | LinkEvent::Up { .. } => Self::LinkUp,
             LinkEvent::HandedOver { .. } => Self::Pass,
             LinkEvent::HandOverReady { .. } => Self::Drain,
+            LinkEvent::LanesLost { reason: Reason::KeepExpired(_), .. } => Self::KeepTimer,
+            LinkEvent::LanesLost { .. } => Self::Send,
             LinkEvent::Heard { .. } | LinkEvent::Delivered { .. } | LinkEvent::Backlog { .. } => {
                 Self::Acknowledgement
             }

@@ -103,8 +103,9 @@ pub enum EventKind {
     /// reliably nothing is lost and nothing comes twice. Where the host was started again or is
     /// another one, as the event's reason says, something may be lost: then the event has a gap.
     Resumed,
-    /// The session goes on by a new login, and what was on its way when its link was lost may be
-    /// lost: the event's gap says how much, its reason why.
+    /// What was on its way when the link was lost may be lost: the event's gap says how much, its
+    /// reason why. The session goes on by a new login; or, on a host, it is kept for its user
+    /// still, and what waited is given up, as a bound of time or bytes was passed.
     ContinuityLost,
     /// A heartbeat left.
     HeartbeatSent,

@@ -286,8 +286,9 @@ impl Session {
         if from != to || kind == EventKind::Recovered {
             self.phase = Phase::Alive;
         }
-        // Why it goes on is no failure.
-        if let Some(reason) = reason.as_ref().filter(|_| kind != EventKind::Resumed) {
+        // Why it goes on, and with what, is no failure.
+        let is_failure = !matches!(kind, EventKind::Resumed | EventKind::ContinuityLost);
+        if let Some(reason) = reason.as_ref().filter(|_| is_failure) {
             self.change_rare(|rare| rare.failure = Some(reason.clone()));
         }
         let (identity, address) = (self.identity.clone(), self.address);

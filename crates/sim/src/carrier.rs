@@ -52,6 +52,8 @@ pub struct Endpoint {
     pub links_max: usize,
     /// The most links of one address it may have.
     pub links_per_address_max: usize,
+    /// The most bytes that may wait on links that were lost, where links are kept.
+    pub keep_bytes_max: usize,
     /// Who is told the keys of its links, where links have keys.
     pub keys: KeyRing,
 }
@@ -134,6 +136,7 @@ fn native(endpoint: &Endpoint) -> EndpointConfig {
     EndpointConfig {
         links_max: endpoint.links_max,
         links_per_address_max: endpoint.links_per_address_max,
+        keep_bytes_max: endpoint.keep_bytes_max,
         ..config
     }
 }

@@ -35,6 +35,8 @@ pub struct Figures {
     pub lapses: u64,
     /// Of these, how often there was no login: the host was started again.
     pub renewals: u64,
+    /// How often a host gave up what waited for a user who was not there.
+    pub given_up: u64,
     /// For each link that a logged-in client lost: since when nothing had been heard.
     pub detected_after: Vec<Duration>,
     /// For each time that a client went on without a login: how long its session had no link.
@@ -53,6 +55,7 @@ impl Figures {
         self.resumes += outcome.resumes;
         self.lapses += outcome.lapses;
         self.renewals += outcome.renewals;
+        self.given_up += outcome.given_up;
         self.reliable += outcome.reliable;
         self.latest += outcome.latest;
         self.datagrams += outcome.datagrams;
@@ -109,6 +112,7 @@ impl fmt::Display for Figures {
             let (lapses, renewals) = (self.lapses, self.renewals);
             write!(f, "{lost} links lost while logged in; {resumed} resumed without a login, ")?;
             writeln!(f, "{lapses} told of a gap, {renewals} of them without a login")?;
+            writeln!(f, "  given up what waited for a user: {}", self.given_up)?;
             write_percentiles(f, "silence until it was noticed", &self.detected_after)?;
             write_percentiles(f, "without a link until resumed", &self.resumed_after)?;
         }

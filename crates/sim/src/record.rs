@@ -37,6 +37,8 @@ pub(crate) struct Record<'t> {
     pub(crate) lapses: u64,
     /// Of these, how often there was no login: the host was started again.
     pub(crate) renewals: u64,
+    /// How often a host gave up what waited for a user who was not there.
+    pub(crate) given_up: u64,
     pub(crate) detected_after: Vec<Duration>,
     pub(crate) resumed_after: Vec<Duration>,
     pub(crate) datagrams: u64,
@@ -54,6 +56,7 @@ impl<'t> Record<'t> {
             resumes: 0,
             lapses: 0,
             renewals: 0,
+            given_up: 0,
             detected_after: Vec::new(),
             resumed_after: Vec::new(),
             datagrams: 0,

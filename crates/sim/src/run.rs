@@ -47,6 +47,8 @@ pub struct Outcome {
     pub lapses: u64,
     /// Of these, how often there was no login: the host was started again.
     pub renewals: u64,
+    /// How often a host gave up what waited for a user who was not there.
+    pub given_up: u64,
     /// For each link that a logged-in client lost: since when nothing had been heard.
     pub detected_after: Vec<Duration>,
     /// For each time that a client went on without a login: how long its session had no link.
@@ -92,6 +94,7 @@ pub fn run(carrier: &dyn Carrier, plan: Plan, trace: Option<Trace<'_>>) -> Outco
         resumes: record.resumes,
         lapses: record.lapses,
         renewals: record.renewals,
+        given_up: record.given_up,
         detected_after: record.detected_after.clone(),
         resumed_after: record.resumed_after.clone(),
         reliable: record.ledger.reliable_delivered,

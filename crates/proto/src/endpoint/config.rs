@@ -68,8 +68,8 @@ pub struct EndpointConfig {
     /// For how long the lanes of a link that was lost are kept for another at most, however long
     /// its session is kept. Default 10 minutes; zero keeps none.
     pub keep_time: Duration,
-    /// The most bytes of messages of lost links that are kept, in all; the longest kept make room.
-    /// Default 64 MiB, in use only while they wait.
+    /// The most bytes of messages of lost links that are kept, in all; what waits on the longest
+    /// kept makes room. Default 64 MiB, in use only while they wait.
     pub keep_bytes_max: usize,
     /// Host: when no message moved for so long and nothing else is on its way, a link is written
     /// down in few bytes until a packet comes. Default 1 s. To write it down and to make it anew

@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 
 use moorline_link::index::Index;
 use moorline_link::slots::SlotKey;
-use moorline_link::{Lane, LinkId, Outgoing, Reason, Resumes, SendError, Time};
+use moorline_link::{Lane, LinkEvent, LinkId, Outgoing, Reason, Resumes, SendError, Time};
 
 use super::dialing::Wish;
-use super::entry::{Entry, Stage};
+use super::entry::{Bare, Entry, Stage};
 use super::greeting::Guest;
 use super::{Endpoint, EndpointConfig, Side};
 use crate::crypto::{Ticket, Verdict};
@@ -33,6 +33,8 @@ pub(super) struct Resumption {
     pub(super) lanes: LanesState,
     /// Whether nothing was on its way any more between the client and the host before.
     pub(super) is_settled: bool,
+    /// Host: whether its lanes were known when the client was told so.
+    pub(super) has_lanes: bool,
 }
 
 /// Whether the other side may come back after such a loss. Who left, lied or was thrown out does
@@ -89,28 +91,53 @@ impl Endpoint {
     /// The longest kept make room, when all together take too much.
     fn make_room_for_kept(&mut self, newest: SlotKey) {
         while self.kept_bytes > self.config.keep_bytes_max {
-            let Some(oldest) = self.kept.pop_front() else { return };
-            if oldest == newest {
-                self.kept.push_front(oldest);
-                return;
-            }
-            if self.is_kept(oldest) {
-                self.counts.kept_evicted += 1;
-                self.forget(oldest);
-            }
+            let takes_room = |key: &SlotKey| *key != newest && self.kept_len(*key) > 0;
+            let Some(oldest) = self.kept.iter().copied().find(takes_room) else { return };
+            self.counts.kept_evicted += 1;
+            self.give_up_lanes(oldest, Reason::KeptTooMuch);
         }
+    }
+
+    /// How many bytes wait on a link that is kept.
+    fn kept_len(&self, key: SlotKey) -> usize {
+        match self.links.get(key).map(|entry| &entry.stage) {
+            Some(Stage::Kept(lanes)) => lanes.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Gives up the lanes of a kept link; its peer is known still.
+    fn give_up_lanes(&mut self, key: SlotKey, reason: Reason) {
+        let unsettled = self.unsettled_of(key).unwrap_or_default();
+        let empty = self.empty_lanes();
+        let Some(entry) = self.links.get_mut(key) else { return };
+        let Stage::Kept(lanes) = &mut entry.stage else { return };
+        let given_up = std::mem::replace(&mut **lanes, empty);
+        entry.bare = Some(Bare::GivenUp);
+        self.kept_bytes = self.kept_bytes.saturating_sub(given_up.bytes());
+        self.events.push_back(LinkEvent::LanesLost { link: LinkId(key), unsettled, reason });
     }
 
     /// A timer of a kept link fired, which may be one that was set before.
     pub(super) fn expire_kept(&mut self, now: Time, key: SlotKey) {
         let (Side::Host(_), Some(entry)) = (&self.side, self.links.get(key)) else { return };
         let until = entry.began_at + self.config.keep_time;
-        if now >= until {
-            self.counts.kept_expired += 1;
-            self.forget(key);
-        } else {
+        let is_bare = entry.bare.is_some();
+        if now < until {
             self.wheel.set(now, key.index, until);
+            return;
         }
+        self.counts.kept_expired += 1;
+        if is_bare {
+            self.forget(key);
+            return;
+        }
+        self.give_up_lanes(key, Reason::KeepExpired(self.config.keep_time));
+        // Whoever keeps its session releases it; it does not last for ever without that.
+        if let Some(entry) = self.links.get_mut(key) {
+            entry.began_at = now;
+        }
+        self.wheel.set(now, key.index, now + self.config.keep_time);
     }
 
     pub(super) fn is_kept(&self, key: SlotKey) -> bool {
@@ -140,6 +167,9 @@ impl Endpoint {
         message: Outgoing<'_>,
     ) -> Result<(), SendError> {
         let entry = self.links.get_mut(key).ok_or(SendError::NotUp)?;
+        if entry.bare == Some(Bare::GivenUp) {
+            return Err(SendError::NotUp);
+        }
         let Stage::Kept(lanes) = &mut entry.stage else { return Err(SendError::NotUp) };
         let Outgoing { kind, payload, notice, .. } = message;
         let (before, place) = (lanes.bytes(), place_of(&message));
@@ -168,8 +198,9 @@ impl Endpoint {
                 from,
                 epoch,
                 before: Vec::new(),
-                lanes: if entry.is_restored { empty } else { request.lanes },
+                lanes: if entry.bare.is_some() { empty } else { request.lanes },
                 is_settled: request.is_settled,
+                has_lanes: entry.bare.is_none(),
             })
         })
     }
@@ -192,9 +223,9 @@ impl Endpoint {
     /// What a host grants.
     pub(super) fn grant(&self, resumption: &Resumption) -> Option<ResumeGrant> {
         let lanes = self.lanes_of(resumption.from)?;
-        let is_restored = self.links.get(resumption.from)?.is_restored;
+        let is_bare = self.links.get(resumption.from)?.bare.is_some();
         let epoch = resumption.epoch.saturating_add(1);
-        Some(ResumeGrant { epoch, lanes: (!is_restored).then_some(lanes) })
+        Some(ResumeGrant { epoch, lanes: (!is_bare).then_some(lanes) })
     }
 
     /// The lanes of an earlier link, which is gone with that.
@@ -236,18 +267,20 @@ impl Endpoint {
         let resumes = entry.rare.as_mut().and_then(|rare| rare.resumes.take());
         let Some(resumption) = resumes else { return Ok(None) };
         let from = resumption.from;
-        let is_restored = self.links.get(from).is_some_and(|entry| entry.is_restored);
-        let Some(mut lanes) = self.take_lanes(from) else {
+        let is_bare = self.links.get(from).is_some_and(|entry| entry.bare.is_some());
+        // What the client was told of is gone, with the link or without it.
+        let lanes = if is_bare == resumption.has_lanes { None } else { self.take_lanes(from) };
+        let Some(mut lanes) = lanes else {
             return Err(Reason::Superseded);
         };
-        if is_restored {
+        if is_bare {
             // What the peer takes was not known when these lanes began.
             lanes.outbox.set_window(resumption.lanes.limit);
         }
         if let Some(Entry { stage: Stage::Answered(answered), .. }) = self.links.get_mut(key) {
             answered.0.adopt(lanes, &resumption.lanes);
         }
-        Ok(Some(if is_restored && !resumption.is_settled {
+        Ok(Some(if is_bare && !resumption.is_settled {
             Resumes::Peer(LinkId(from))
         } else {
             Resumes::Lanes(LinkId(from))
@@ -278,12 +311,10 @@ impl Endpoint {
         if !is_allowed || self.by_ticket(&host.tickets, id).is_some() {
             return None;
         }
-        let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
-        let part_len = DATAGRAM_LEN_BASE;
-        let outbox = Outbox::new(OutboxConfig { bytes_max, limit, part_len });
-        let lanes = Lanes { outbox, inbox: Inbox::new(limit), is_settled: false };
+        let lanes = self.empty_lanes();
         let mut entry = Entry::new(now, address, Stage::Kept(Box::new(lanes)));
-        (entry.ticket, entry.is_parted, entry.is_restored) = (Some(Box::new(ticket)), true, true);
+        (entry.ticket, entry.is_parted) = (Some(Box::new(ticket)), true);
+        entry.bare = Some(Bare::Elsewhere);
         let key = self.links.insert_with(|_| entry);
         if let Side::Host(host) = &mut self.side {
             host.tickets.insert(&id, key.index);
@@ -291,6 +322,13 @@ impl Endpoint {
         self.wheel.set(now, key.index, now + self.config.keep_time);
         self.kept.push_back(key);
         Some(key)
+    }
+
+    fn empty_lanes(&self) -> Lanes {
+        let EndpointConfig { data_max: limit, send_bytes_max: bytes_max, .. } = self.config;
+        let part_len = DATAGRAM_LEN_BASE;
+        let outbox = Outbox::new(OutboxConfig { bytes_max, limit, part_len });
+        Lanes { outbox, inbox: Inbox::new(limit), is_settled: false }
     }
 
     /// The link that another may go on with by this ticket.

@@ -23,11 +23,20 @@ pub(super) struct Entry {
     pub(super) rare: Option<Box<Rare>>,
     /// Whether nobody above the seam knows it any more.
     pub(super) is_parted: bool,
-    /// Host: an earlier run of it had this link; its lanes are lost.
-    pub(super) is_restored: bool,
+    /// Host: why it has the peer of a link that was lost, and not its lanes.
+    pub(super) bare: Option<Bare>,
     /// Whether it is among those that may have a packet to send.
     pub(super) is_ready: bool,
     pub(super) began_at: Time,
+}
+
+/// Why a host has a link's peer alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bare {
+    /// Another host had the lanes, or an earlier run of this one.
+    Elsewhere,
+    /// The lanes were given up: nothing more is taken until the peer is back.
+    GivenUp,
 }
 
 /// What only a client's links have, or a host's at their beginning.
@@ -71,7 +80,7 @@ impl Entry {
             ticket: None,
             rare: None,
             is_parted: false,
-            is_restored: false,
+            bare: None,
             is_ready: false,
             began_at: now,
         }

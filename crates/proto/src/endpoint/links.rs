@@ -40,7 +40,7 @@ impl Endpoint {
         let mut entry = Entry::new(now, address, Stage::Dialing(Box::new(dialing)));
         entry.rare_mut().resumes = wish.map(|(from, wish)| {
             let (epoch, Wish { before, lanes, is_settled, .. }) = (wish.ticket.epoch(), wish);
-            Box::new(Resumption { from, epoch, before, lanes, is_settled })
+            Box::new(Resumption { from, epoch, before, lanes, is_settled, has_lanes: true })
         });
         let key = self.links.insert_with(|_| entry);
         client.links.push(key);

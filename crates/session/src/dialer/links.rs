@@ -22,7 +22,8 @@ impl<T: Transport> Dialer<T> {
         match event {
             LinkEvent::Asked { link, .. }
             | LinkEvent::HandedOver { link, .. }
-            | LinkEvent::HandOverReady { link } => {
+            | LinkEvent::HandOverReady { link }
+            | LinkEvent::LanesLost { link, .. } => {
                 self.transport.abandon(now, link);
             }
             LinkEvent::Up { link, resumes, .. } if self.is_current(link) => {
@@ -83,7 +84,7 @@ impl<T: Transport> Dialer<T> {
                 (None, is_sent.then_some(Reason::HandedOver))
             }
             Resumes::Peer(_) if is_sent => (self.take_gap(now), Some(Reason::HandedOver)),
-            Resumes::Peer(_) => (self.take_gap(now), Some(Reason::Restarted)),
+            Resumes::Peer(_) => (self.take_gap(now), Some(Reason::Forgotten)),
         };
         let is_new_to_host = reason.is_some();
         self.step_with(now, Input::Resume, reason, gap).ok();

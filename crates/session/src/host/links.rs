@@ -50,6 +50,12 @@ impl<T: Transport> Host<T> {
                     None => self.counters.controls_misplaced += 1,
                 }
             }
+            LinkEvent::LanesLost { link, unsettled, reason } => {
+                if let Some(id) = self.session_of_kept(LinkRef { transport, link }) {
+                    let gap = Gap { unsettled: Some(unsettled) };
+                    self.step_with(now, id, Input::Lapse, (Some(reason), Some(gap))).ok();
+                }
+            }
             LinkEvent::Up { link, address, resumes: None } => {
                 self.on_up(now, LinkRef { transport, link }, address);
             }
@@ -197,13 +203,20 @@ impl<T: Transport> Host<T> {
         let gap = match resumes {
             Resumes::Lanes(_) => None,
             // What was sent to it is lost with the host that had the session, or the run of this
-            // one, and nobody knows how much that was.
-            Resumes::Peer(_) => Some(Gap { unsettled: None }),
+            // one, and nobody knows how much that was. What was given up here is told already.
+            Resumes::Peer(_) => origin.as_ref().map(|_| Gap { unsettled: None }),
         };
         self.step_with(now, id, Input::Resume, (origin, gap)).ok();
         self.note_unsaved(id);
         self.resume_reauth(now, id);
         self.arm(now, id);
+    }
+
+    /// The session that is kept with the lanes of this link.
+    fn session_of_kept(&self, link: LinkRef) -> Option<SessionId> {
+        let sessions = self.on_link.get(usize::from(link.transport))?;
+        let id = self.table.id_at((*sessions.get(link.link.0.index as usize)?)?)?;
+        (self.table.by_id(id)?.kept() == Some(link)).then_some(id)
     }
 
     /// The session on this link, living or kept, if it was logged in.

@@ -70,6 +70,8 @@ pub(crate) struct HostSide<'a> {
     /// Whether its sessions outlive the process, and as what.
     is_saving: bool,
     saved: BTreeMap<SessionId, SavedSession>,
+    /// Sessions that are kept for their users without what waited for them.
+    given_up: BTreeSet<SessionId>,
     dice: Dice,
 }
 
@@ -105,6 +107,7 @@ impl<'a> HostSide<'a> {
             rounds: 0,
             is_saving: dice.permille(500),
             saved: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             dice,
             endpoint,
         }
@@ -137,6 +140,7 @@ impl<'a> HostSide<'a> {
         self.ended.clear();
         self.moved.clear();
         self.links.clear();
+        self.given_up.clear();
         self.asleep_until = Time::ZERO;
         self.slow_until = Time::ZERO;
         std::mem::take(&mut self.users).values().for_each(|epoch| record.ledger.end(*epoch));
@@ -293,6 +297,10 @@ impl<'a> HostSide<'a> {
                 let user = user_of(event)?;
                 self.users.insert(id, record.ledger.begin(Side::Host, user));
             }
+            EventKind::ContinuityLost if event.to == State::ReconnectPending => {
+                self.given_up.insert(id);
+                record.given_up += 1;
+            }
             EventKind::LoginSucceeded => {
                 let user = user_of(event)?;
                 self.users.insert(id, record.ledger.begin(Side::Host, user));
@@ -300,6 +308,10 @@ impl<'a> HostSide<'a> {
                 self.links.extend(session.and_then(Session::link).map(|link| link.link));
             }
             EventKind::Resumed => {
+                if self.given_up.remove(&id) {
+                    let user = user_of(event)?;
+                    self.users.insert(id, record.ledger.begin(Side::Host, user));
+                }
                 let goes_on = self.users.contains_key(&id);
                 under(Oracle::Delivery, holds(goes_on, || format!("{id} goes on with nothing")))?;
                 // It has proven who it is without a login.

@@ -76,6 +76,7 @@ impl<'a, 't> World<'a, 't> {
             sync_port: setup.sync_port,
             links_max: limits.sessions_max + 8,
             links_per_address_max: limits.sessions_per_address_max + 4,
+            keep_bytes_max: if setup.faults.has(Fault::TightLimits) { 2_000 } else { 1 << 26 },
         };
         let host = HostSide::new(carrier, endpoint(dice.seed()), setup.host.clone(), send_gap);
         let clients: Vec<_> = setup

@@ -278,6 +278,16 @@ fn a_host_that_knows_nothing_says_so_and_the_client_logs_in_anew() {
     assert_eq!(talk.client().links.len(), 1);
 }
 
+fn lanes_lost(world: &World) -> Vec<(LinkId, [u64; 2], Reason)> {
+    let events = world.host_events.iter().filter_map(|event| match event {
+        LinkEvent::LanesLost { link, unsettled, reason } => {
+            Some((*link, *unsettled, reason.clone()))
+        }
+        _ => None,
+    });
+    events.collect()
+}
+
 #[test]
 fn what_is_kept_is_bounded_in_time_and_bytes() {
     let tight = EndpointConfig { keep_time: Duration::from_secs(5), ..short() };
@@ -285,10 +295,15 @@ fn what_is_kept_is_bounded_in_time_and_bytes() {
     talk.world.is_cut = true;
     talk.run(Duration::from_secs(4));
     assert!(talk.is_kept(AT_HOST));
+    talk.send();
+    let link = talk.links[AT_HOST];
+    talk.world.run(Duration::from_secs(4));
+    let reason = Reason::KeepExpired(tight.keep_time);
+    assert_eq!(lanes_lost(&talk.world), [(link, [1, 1], reason)]);
+    assert!(talk.is_kept(AT_HOST), "its peer is known still");
     talk.run(Duration::from_secs(5));
     assert!(!talk.is_kept(AT_HOST) && talk.world.host.links.is_empty());
-    let unsettled = talk.world.host.unsettled(talk.links[AT_HOST]);
-    assert_eq!(unsettled, None, "what it held is not known any more");
+    assert_eq!(talk.world.host.unsettled(link), None, "nobody knows it any more");
     let Side::Host(host) = &talk.world.host.side else { panic!("a host") };
     assert!(host.tickets.is_empty());
     assert_eq!(talk.world.host.wheel.len(), 0);
@@ -306,11 +321,12 @@ fn what_is_kept_is_bounded_in_time_and_bytes() {
     for link in &links {
         world.host.send(world.now, *link, message).expect("within the link's own bound");
     }
-    assert!(!world.host.keeps(links[0]) && world.host.keeps(links[1]), "the longest kept is gone");
+    world.run(Duration::from_millis(1));
+    assert_eq!(lanes_lost(&world), [(links[0], [1, 0], Reason::KeptTooMuch)], "the longest kept");
     assert_eq!(world.counter("native_kept_evicted"), 1);
     let unsettled = [links[0], links[1]].map(|link| world.host.unsettled(link));
-    assert_eq!(unsettled, [None, Some([1, 0])], "it is not known any more, and not none");
-    world.host.release(world.now, links[1]);
+    assert_eq!(unsettled, [Some([0, 0]), Some([1, 0])]);
+    links.iter().for_each(|link| world.host.release(world.now, *link));
     assert_eq!((world.host.links.len(), world.host.kept_bytes), (0, 0));
 }
 
