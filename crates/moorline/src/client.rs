@@ -257,6 +257,19 @@ impl Client {
         self.dialer.reconnect(self.clock.now())
     }
 
+    /// Closes the sockets and goes on from new local ports, as after a change of network that the
+    /// program knows of. The session goes on in the same link once the host has heard from there,
+    /// but over KCP, which knows a client by its address: there it is lost, and comes back.
+    ///
+    /// # Errors
+    /// When no new socket can be had; the old ones stay.
+    pub fn rebind(&mut self) -> Result<(), StartError> {
+        self.pipe.sockets.rebind(&self.local, self.buffers)?;
+        self.forbid_fragments();
+        self.turn();
+        Ok(())
+    }
+
     /// Ends the session and tells the host. Poll for a moment longer, and the good-bye is repeated
     /// should it get lost.
     pub fn close(&mut self) {

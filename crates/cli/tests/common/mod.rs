@@ -245,6 +245,19 @@ impl Drop for Folder {
     }
 }
 
+/// The same, with attempts that came to nothing left out: how many there were is a matter of chance.
+pub(crate) fn story(lines: &[String]) -> Vec<String> {
+    let mut story = events(lines);
+    let attempt = ["ReconnectScheduled", "ReconnectStarted"];
+    let is_attempt = |at: &[String]| at.len() == 2 && at == attempt;
+    while let Some(at) =
+        story.windows(4).position(|four| is_attempt(&four[..2]) && is_attempt(&four[2..]))
+    {
+        story.drain(at..at + 2);
+    }
+    story
+}
+
 /// The kinds of a client's events, in order, without heartbeats and what is told of them.
 pub(crate) fn events(lines: &[String]) -> Vec<String> {
     let told = lines.iter().filter_map(|line| line.strip_prefix("* "));
