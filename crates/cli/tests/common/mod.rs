@@ -245,7 +245,18 @@ impl Drop for Folder {
     }
 }
 
-/// The same, with attempts that came to nothing left out: how many there were is a matter of chance.
+/// The kinds of a client's events, in order, without heartbeats and what is told of them.
+pub(crate) fn events(lines: &[String]) -> Vec<String> {
+    let told = lines.iter().filter_map(|line| line.strip_prefix("* "));
+    let kinds = told.filter_map(|line| {
+        let (_, rest) = line.split_once(": ")?;
+        Some(rest.split(' ').next()?.to_owned())
+    });
+    let beats = ["HeartbeatSent", "HeartbeatReceived", "Degraded", "Recovered"];
+    kinds.filter(|kind| !beats.contains(&kind.as_str())).collect()
+}
+
+/// The same, without attempts that came to nothing: how many there were is a matter of chance.
 pub(crate) fn story(lines: &[String]) -> Vec<String> {
     let mut story = events(lines);
     let attempt = ["ReconnectScheduled", "ReconnectStarted"];
@@ -256,15 +267,4 @@ pub(crate) fn story(lines: &[String]) -> Vec<String> {
         story.drain(at..at + 2);
     }
     story
-}
-
-/// The kinds of a client's events, in order, without heartbeats and what is told of them.
-pub(crate) fn events(lines: &[String]) -> Vec<String> {
-    let told = lines.iter().filter_map(|line| line.strip_prefix("* "));
-    let kinds = told.filter_map(|line| {
-        let (_, rest) = line.split_once(": ")?;
-        Some(rest.split(' ').next()?.to_owned())
-    });
-    let beats = ["HeartbeatSent", "HeartbeatReceived", "Degraded", "Recovered"];
-    kinds.filter(|kind| !beats.contains(&kind.as_str())).collect()
 }
