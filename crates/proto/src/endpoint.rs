@@ -14,6 +14,7 @@
 //! * `resting`: links that have nothing to do.
 //! * `sending`: what goes over a link, or waits for the next one.
 //! * `entry`: one link and its stages.
+//! * `siblings`: endpoints that serve one address together.
 //! * `links`: what carries a link through its life.
 
 mod census;
@@ -28,6 +29,7 @@ mod parting;
 mod passing;
 mod resting;
 mod sending;
+mod siblings;
 #[cfg(test)]
 mod tests;
 
@@ -59,8 +61,10 @@ use dialing::Dialing;
 use entry::{Entry, Stage};
 use greeting::{Circumstances, Door, Greeting};
 use passing::UsedPasses;
+use siblings::Via;
 
 pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token};
+pub use siblings::{PassedOn, Sibling};
 
 /// How many answers to first packets wait for the driver at most.
 const ANSWERS_MAX: usize = 1_024;
@@ -105,6 +109,8 @@ pub struct Endpoint {
     /// Links that are lost and kept, the first ones first, and what their lanes hold.
     kept: VecDeque<SlotKey>,
     kept_bytes: usize,
+    /// Datagrams for siblings.
+    passed_on: VecDeque<PassedOn>,
 }
 
 #[derive(Debug)]
@@ -130,6 +136,8 @@ struct HostSide {
     /// Seals passes for hosts with the same key, and opens theirs.
     vault: Vault,
     used_passes: UsedPasses,
+    /// Its place among those that serve its address together, if there are others.
+    sibling: Option<Sibling>,
 }
 
 #[derive(Debug)]
@@ -151,7 +159,11 @@ impl Endpoint {
         key: &HostKey,
         entropy: Secret,
     ) -> Result<Self, ConfigError> {
+        let mut config = config;
         config.check()?;
+        if config.sibling.is_some() {
+            config.links_max = config.links_max.min(Sibling::LINKS_MAX);
+        }
         let mut entropy = Entropy::new(entropy);
         let mut rng = Rng::new(entropy.next_u64());
         let side = Side::Host(Box::new(HostSide {
@@ -162,7 +174,8 @@ impl Endpoint {
             hellos: Index::new(&mut rng),
             tickets: Index::new(&mut rng),
             half_open: VecDeque::new(),
-            mask: entropy.next_u64(),
+            mask: config.sibling.as_ref().map_or_else(|| entropy.next_u64(), Sibling::mask),
+            sibling: config.sibling.clone(),
             vault: Vault::new(key),
             used_passes: UsedPasses::new(),
         }));
@@ -211,6 +224,7 @@ impl Endpoint {
             paper: Paper::default(),
             kept: VecDeque::new(),
             kept_bytes: 0,
+            passed_on: VecDeque::new(),
         }
     }
 
@@ -240,21 +254,29 @@ impl Endpoint {
         }
     }
 
-    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &[u8], via: Via) {
         match Datagram::parse(Direction::ToHost, datagram) {
-            Ok(Datagram::ClientHello(hello)) => self.on_hello(now, from, &hello, datagram),
+            Ok(Datagram::ClientHello(hello)) => {
+                self.on_hello(now, (from, via), &hello, datagram);
+            }
             Ok(Datagram::UnknownVersion(id)) => {
                 self.counts.unknown_version += 1;
                 let mut answer = Vec::new();
                 Door::list_versions(id, &mut answer);
                 self.answer(from, answer);
             }
-            Ok(Datagram::Short(header)) => self.on_packet(now, from, &header, datagram),
+            Ok(Datagram::Short(header)) => self.on_packet(now, (from, via), &header, datagram),
             _ => self.counts.malformed += 1,
         }
     }
 
-    fn on_hello(&mut self, now: Time, from: SocketAddr, hello: &ClientHello<'_>, datagram: &[u8]) {
+    fn on_hello(
+        &mut self,
+        now: Time,
+        (from, via): (SocketAddr, Via),
+        hello: &ClientHello<'_>,
+        datagram: &[u8],
+    ) {
         let Side::Host(host) = &self.side else { return };
         if !host.door.is_prechecked(hello, datagram) {
             self.counts.precheck_failed += 1;
@@ -269,6 +291,7 @@ impl Endpoint {
         let is_loaded = host.census.is_loaded(now, &self.config);
         let limit = host.census.check(&self.config, from.ip());
         let (config, counts) = (&self.config, &mut self.counts);
+        let is_loaded = is_loaded && via == Via::Socket;
         let at = Circumstances { config, counts, from, is_loaded, limit };
         let mut answer = Vec::new();
         match host.door.greet(now, at, (hello, datagram), &mut answer) {
@@ -276,14 +299,26 @@ impl Endpoint {
             Greeting::Answered => self.answer(from, answer),
             Greeting::Guest(mut guest) => match guest.refusal.take() {
                 Some(refusal) => self.tell_no(from, *guest, &refusal),
-                None => self.open_door(now, from, guest),
+                None => self.open_door(now, (from, via), guest, datagram),
             },
         }
     }
 
     /// Leads a packet to its link by what it says, and never by where it comes from.
-    fn on_packet(&mut self, now: Time, from: SocketAddr, header: &ShortHeader, datagram: &[u8]) {
+    fn on_packet(
+        &mut self,
+        now: Time,
+        (from, via): (SocketAddr, Via),
+        header: &ShortHeader,
+        datagram: &[u8],
+    ) {
         let Some(connection) = header.connection else { return };
+        if via == Via::Socket
+            && let Some(sibling) = self.sibling_of(connection)
+        {
+            self.pass_on(sibling, from, datagram);
+            return;
+        }
         let key = self.key_of(connection);
         if key.is_some_and(|key| self.links.get(key).is_some_and(Entry::is_linked))
             && let Some(key) = key
@@ -370,7 +405,7 @@ impl Transport for Endpoint {
             return;
         }
         match &self.side {
-            Side::Host(_) => self.receive_as_host(now, from, datagram),
+            Side::Host(_) => self.receive_as_host(now, from, datagram, Via::Socket),
             Side::Client(_) => self.receive_as_client(now, from, datagram),
         }
     }
@@ -496,13 +531,11 @@ impl Transport for Endpoint {
 impl Endpoint {
     /// The id of a link: its place, hidden from strangers.
     fn connection_of(&self, key: SlotKey) -> ConnectionId {
-        let place = u64::from(key.index) << 32 | u64::from(key.generation);
-        ConnectionId((place ^ self.mask()).to_be_bytes())
+        ConnectionId((self.place_of(key) ^ self.mask()).to_be_bytes())
     }
 
     fn key_of(&self, connection: ConnectionId) -> Option<SlotKey> {
-        let place = u64::from_be_bytes(connection.0) ^ self.mask();
-        let key = SlotKey { index: (place >> 32) as u32, generation: place as u32 };
+        let key = self.key_at(u64::from_be_bytes(connection.0) ^ self.mask());
         self.links.get(key).map(|_| key)
     }
 

@@ -29,4 +29,4 @@ pub mod recovery;
 pub mod seq;
 pub mod wire;
 
-pub use endpoint::{ConfigError, Endpoint, EndpointConfig};
+pub use endpoint::{ConfigError, Endpoint, EndpointConfig, PassedOn, Sibling};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use moorline_link::Refusal;
 
+use super::siblings::Sibling;
 use crate::crypto::{LinkSecrets, Secret};
 use crate::recovery::early::Repetition;
 use crate::wire::{ConnectionId, DATAGRAM_LEN_BASE, Suite, TOKEN_LEN_MAX};
@@ -75,6 +76,9 @@ pub struct EndpointConfig {
     /// down in few bytes until a packet comes. Default 1 s. To write it down and to make it anew
     /// takes 23,000 instructions: with more, a host with few links has more memory and less to do.
     pub rest_after: Duration,
+    /// Host: its place among endpoints that serve its address together, with one key. Default
+    /// `None`: it serves it alone.
+    pub sibling: Option<Sibling>,
     /// Packets that one key seals before the next takes its place, on this side; 16 at the least.
     /// Default: 2^20, a small part of what its cipher allows; more changes nothing.
     pub key_packets_max: u32,
@@ -110,6 +114,7 @@ impl Default for EndpointConfig {
             keep_time: Duration::from_secs(600),
             keep_bytes_max: 64 * 1_024 * 1_024,
             rest_after: Duration::from_secs(1),
+            sibling: None,
             key_packets_max: 1 << 20,
             unix_at_zero: Duration::ZERO,
             key_log: None,

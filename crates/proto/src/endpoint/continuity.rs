@@ -317,7 +317,7 @@ impl Endpoint {
         entry.bare = Some(Bare::Elsewhere);
         let key = self.links.insert_with(|_| entry);
         if let Side::Host(host) = &mut self.side {
-            host.tickets.insert(&id, key.index);
+            host.note_ticket(id, key);
         }
         self.wheel.set(now, key.index, now + self.config.keep_time);
         self.kept.push_back(key);

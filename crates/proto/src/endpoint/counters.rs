@@ -60,6 +60,10 @@ counts! {
     kept_evicted => "native_kept_evicted",
     /// Lost links whose lanes were kept for as long as they may be.
     kept_expired => "native_kept_expired",
+    /// Datagrams of links of siblings, passed on to them.
+    passed_on => "native_passed_on",
+    /// Of these, those that were dropped, as the driver did not take what came before.
+    passed_on_full => "native_passed_on_full",
     /// Links that would have gone on with lanes which went over to another one.
     superseded => "native_superseded",
     /// Answers dropped because the driver did not take what came before.

@@ -12,6 +12,7 @@ use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, Wish, limits};
 use super::entry::{Entry, Stage};
 use super::greeting::{self, Guest};
+use super::siblings::Via;
 use super::{Endpoint, Side, TURN_LEN_MAX};
 use crate::crypto::{LinkSecrets, OpenError, PacketKeys, Ticket};
 use crate::link::{Drop, Link, Setup, Sink};
@@ -75,10 +76,23 @@ impl Endpoint {
     }
 
     /// Somebody asks in who may: the session layer decides.
-    pub(super) fn open_door(&mut self, now: Time, from: SocketAddr, guest: Box<Guest>) {
-        self.make_room();
+    pub(super) fn open_door(
+        &mut self,
+        now: Time,
+        (from, via): (SocketAddr, Via),
+        guest: Box<Guest>,
+        hello: &[u8],
+    ) {
         let (id, ephemeral) = (guest.id, guest.ephemeral);
         let mut resumption = self.resumption_of(&guest);
+        if resumption.is_none()
+            && via == Via::Socket
+            && let Some(sibling) = self.sibling_for(&guest)
+        {
+            self.pass_on(sibling, from, hello);
+            return;
+        }
+        self.make_room();
         if resumption.is_none() && self.take_pass(now, from, &guest) {
             resumption = self.resumption_of(&guest);
         }
@@ -359,7 +373,7 @@ impl Endpoint {
             let Side::Host(host) = &mut self.side else { return };
             host.census.confirm(entry.address.ip());
             if let Some(ticket) = &entry.ticket {
-                host.tickets.insert(&ticket.id(), key.index);
+                host.note_ticket(ticket.id(), key);
             }
         }
         let before = std::mem::replace(&mut entry.address, address);

@@ -64,7 +64,7 @@ impl Endpoint {
                 }
                 // The ticket of a link that nobody confirmed is in no index.
                 if let Some(ticket) = &entry.ticket {
-                    host.tickets.remove(&ticket.id(), key.index);
+                    host.forget_ticket(ticket.id(), key);
                 }
                 if let Some((id, _)) = entry.hello() {
                     host.hellos.remove(&id, key.index);

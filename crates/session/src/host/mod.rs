@@ -293,6 +293,12 @@ impl<T: Transport> Host<T> {
         &self.transports
     }
 
+    /// The transports, for what only their driver knows of them. What it changes on a link is for it
+    /// to answer for.
+    pub fn transports_mut(&mut self) -> &mut [T] {
+        &mut self.transports
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> HostCounters {
         HostCounters { slept: self.sleep.slept(), ..self.counters }
