@@ -172,6 +172,9 @@ pub(crate) struct Serve {
     /// Ask each native user to log in again so long after the last time, in seconds.
     #[arg(long, value_name = "SECONDS", requires = "bind", value_parser = some_seconds)]
     pub(crate) login_again: Option<Duration>,
+    /// How many threads serve native clients, each with a socket of its own; 64 at the most.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "bind", value_parser = positive)]
+    pub(crate) shards: usize,
     /// Write the run report into this folder when the host stops.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,

@@ -137,7 +137,8 @@ fn config(args: &Serve) -> Result<(ServerConfig, Option<HostPublicKey>), Box<dyn
     }
     let buffers = moorline::BufferSizes::HOST;
     let state_file = args.state.clone();
-    Ok((ServerConfig { host, listeners, buffers, state_file }, host_key))
+    let shards = args.shards;
+    Ok((ServerConfig { host, listeners, buffers, shards, state_file }, host_key))
 }
 
 /// A line that a person reads, or an object that a program does.

@@ -41,6 +41,25 @@ fn a_good_run_ends_with_0_and_both_lanes_add_up() {
 }
 
 #[test]
+fn a_host_of_several_threads_loses_nothing_and_reports_all_of_it() {
+    let folder = Folder::new("bots-shards");
+    let report = ["--shards", "3", "--report-dir", folder.path()];
+    let (host, address, key) = Program::serve_native(&folder, &report);
+    let (address, json) = (address.to_string(), folder.file("bots.json"));
+    let mut args = vec!["bots", &address, "--host-key", &key, "--count", "30"];
+    args.extend(["--rate", "30", "--seconds", "2", "--json", &json]);
+    let (code, told) = run(&args);
+    assert_eq!(code, Some(0), "{told}");
+    let sent = read(&json)["messages"]["sent"].as_u64().expect("a number");
+    let (code, told) = host.stop();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("(host over native)"), "{told}");
+    let datagrams = told.split(" in ").nth(1).and_then(|rest| rest.split(' ').next());
+    let datagrams: u64 = datagrams.expect("a number").parse().expect("a number");
+    assert!(datagrams >= sent / 2, "those of all threads are counted: {told}");
+}
+
+#[test]
 fn a_host_that_is_not_there_is_told_and_leaves_no_result() {
     let folder = Folder::new("bots-nobody");
     let silence = UdpSocket::bind("127.0.0.1:0").expect("a port");

@@ -245,7 +245,7 @@ impl KcpEndpoint {
 
     /// Takes back the events of a link that nobody wants to hear of any more.
     fn retract_events(&mut self, link: LinkId) {
-        self.events.retain(|event| link_of(event) != link);
+        self.events.retain(|event| event.link() != link);
         self.lost.retain(|(lost, _)| *lost != link);
     }
 }
@@ -322,22 +322,5 @@ impl Transport for KcpEndpoint {
     fn counters(&self) -> Vec<Counter> {
         let dropped = self.outbox.lock().dropped();
         self.counts.list(dropped)
-    }
-}
-
-const fn link_of(event: &LinkEvent) -> LinkId {
-    match event {
-        LinkEvent::HandedOver { link, .. }
-        | LinkEvent::HandOverReady { link }
-        | LinkEvent::LanesLost { link, .. }
-        | LinkEvent::Asked { link, .. }
-        | LinkEvent::Up { link, .. }
-        | LinkEvent::Heard { link }
-        | LinkEvent::Control { link, .. }
-        | LinkEvent::Message { link, .. }
-        | LinkEvent::Delivered { link, .. }
-        | LinkEvent::Backlog { link, .. }
-        | LinkEvent::AddressChanged { link, .. }
-        | LinkEvent::Lost { link, .. } => *link,
     }
 }

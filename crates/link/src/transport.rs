@@ -212,6 +212,26 @@ pub enum LinkEvent {
     },
 }
 
+impl LinkEvent {
+    /// The link that it is about.
+    pub const fn link(&self) -> LinkId {
+        match self {
+            Self::Asked { link, .. }
+            | Self::HandedOver { link, .. }
+            | Self::HandOverReady { link }
+            | Self::LanesLost { link, .. }
+            | Self::Up { link, .. }
+            | Self::Heard { link }
+            | Self::Control { link, .. }
+            | Self::Message { link, .. }
+            | Self::Delivered { link, .. }
+            | Self::Backlog { link, .. }
+            | Self::AddressChanged { link, .. }
+            | Self::Lost { link, .. } => *link,
+        }
+    }
+}
+
 /// What a link goes on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumes {

@@ -26,6 +26,10 @@ pub struct ServerConfig {
     /// Sizes of each socket's buffers. Default: [`BufferSizes::HOST`], as the bursts of a tick have
     /// to fit.
     pub buffers: BufferSizes,
+    /// How many threads serve each native listener, each with a socket and links of its own; up to
+    /// 64. With 1, the default, everything happens on the thread that polls, and none of this costs
+    /// anything. Sessions, and whatever the application does, stay on that thread in any case.
+    pub shards: usize,
     /// Where sessions are kept beyond the life of this process; nowhere by default. See
     /// [`with_state_file`](Self::with_state_file).
     pub state_file: Option<PathBuf>,
@@ -67,7 +71,7 @@ impl ServerConfig {
 
     fn with_listeners(listeners: Vec<Listener>) -> Self {
         let (host, buffers) = (HostConfig::default(), BufferSizes::HOST);
-        Self { host, listeners, buffers, state_file: None }
+        Self { host, listeners, buffers, shards: 1, state_file: None }
     }
 
     /// The same server, reached in one more way. All sessions are in one table.
@@ -94,6 +98,16 @@ impl ServerConfig {
     #[must_use]
     pub fn with_state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_file = Some(path.into());
+        self
+    }
+
+    /// The same server, each native listener of which is served by so many threads: they receive,
+    /// decrypt, encrypt and send. They share a port by `SO_REUSEPORT`, which Windows has not.
+    /// Beside a [state file](Self::with_state_file), who was let in within a millisecond of the end
+    /// of the process may have to log in again.
+    #[must_use]
+    pub const fn with_shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
         self
     }
 
@@ -222,9 +236,14 @@ pub enum StartError {
     Kcp(moorline_kcp::ConfigError),
     /// There is nowhere to listen.
     NoListener,
-    /// There are more listeners than a server can have, which is 255.
+    /// There are more listeners, with all their shards, than a server can have, which is 255.
     TooManyListeners {
         /// How many there are.
+        len: usize,
+    },
+    /// A listener cannot be served by so many threads.
+    Shards {
+        /// How many there were to be.
         len: usize,
     },
     /// A socket could not be bound.
@@ -249,6 +268,7 @@ impl fmt::Display for StartError {
             Self::TooManyListeners { len } => {
                 write!(f, "{len} listeners are too many: 255 are the most")
             }
+            Self::Shards { len } => write!(f, "{len} shards cannot be: choose 1 to 64"),
             Self::Bind(error) => fmt::Display::fmt(error, f),
             Self::State(error) => fmt::Display::fmt(error, f),
             Self::StateWithoutKey => {
@@ -266,7 +286,10 @@ impl Error for StartError {
             Self::Config(error) => Some(error),
             Self::Native(error) => Some(error),
             Self::Kcp(error) => Some(error),
-            Self::NoListener | Self::TooManyListeners { .. } | Self::StateWithoutKey => None,
+            Self::NoListener
+            | Self::TooManyListeners { .. }
+            | Self::Shards { .. }
+            | Self::StateWithoutKey => None,
             Self::State(error) => Some(error),
             Self::Bind(error) => Some(error),
             Self::Connect(error) => Some(error),

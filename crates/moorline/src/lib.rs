@@ -51,19 +51,21 @@
 //! a run, of which `moorline-metrics` makes a report.
 //!
 //! The modules, each using only those before it: `clock`, `waker`, `message`, `router`,
-//! [`host_key`], `state_file`, `config`, `login`, [`kcp`], `pipe`, `server`, `client` and
-//! `snapshot`.
+//! [`host_key`], `state_file`, `config`, `login`, [`kcp`], `pipe`, `shard`, `listen`, `server`,
+//! `client` and `snapshot`.
 
 mod client;
 mod clock;
 mod config;
 pub mod host_key;
 pub mod kcp;
+mod listen;
 mod login;
 mod message;
 mod pipe;
 mod router;
 mod server;
+mod shard;
 mod snapshot;
 mod state_file;
 mod waker;

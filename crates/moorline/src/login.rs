@@ -1,12 +1,12 @@
 //! Login requests, answered now or later, here or on another thread.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moorline_link::{Identity, Refusal};
 use moorline_session::SessionId;
-use moorline_udp::Waker;
+
+use crate::waker::Doorbell;
 
 /// Someone asks to be logged in. Answer with [`accept`](Self::accept) or
 /// [`refuse`](Self::refuse): at once, or later from any thread. A request that is dropped without
@@ -53,43 +53,29 @@ pub(crate) enum Answer {
 /// Where answers wait for the server. Bounded by the requests it handed out: each can be answered
 /// once.
 #[derive(Clone)]
-pub(crate) struct Answers(Arc<Shared>);
-
-struct Shared {
-    answers: Mutex<Vec<(SessionId, Answer)>>,
-    waker: Waker,
-    /// Whether the server waits for its sockets and would not look here by itself.
-    is_waiting: AtomicBool,
+pub(crate) struct Answers {
+    answers: Arc<Mutex<Vec<(SessionId, Answer)>>>,
+    bell: Doorbell,
 }
 
 impl Answers {
-    pub(crate) fn new(waker: Waker) -> Self {
-        let (answers, is_waiting) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-        Self(Arc::new(Shared { answers, waker, is_waiting }))
+    pub(crate) fn new(bell: Doorbell) -> Self {
+        Self { answers: Arc::default(), bell }
     }
 
     pub(crate) fn take(&self) -> Vec<(SessionId, Answer)> {
-        std::mem::take(&mut *self.0.answers.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn has_any(&self) -> bool {
-        !self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// The server is about to wait, or back from it. Announce the wait first and take what is there
-    /// second, or an answer between the two is slept over.
-    pub(crate) fn set_waiting(&self, is_waiting: bool) {
-        self.0.is_waiting.store(is_waiting, Ordering::SeqCst);
+        !self.answers.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn put(&self, session: SessionId, answer: Answer) {
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push((session, answer));
         drop(answers);
-        if self.0.is_waiting.load(Ordering::SeqCst) {
-            // A wait that cannot be ended early ends at its next deadline.
-            self.0.waker.wake().ok();
-        }
+        self.bell.ring();
     }
 }
 

@@ -23,6 +23,30 @@ const DEPARTURES_MAX: usize = 64;
 /// How long to wait before a socket that was full is tried again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(1);
 
+/// What went over sockets, and what went wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) sent: Volume,
+    pub(crate) received: Volume,
+    pub(crate) send_errors: u64,
+    pub(crate) receive_errors: u64,
+    pub(crate) other_errors: u64,
+}
+
+impl Traffic {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let sum =
+            |a: Volume, b: Volume| Volume { count: a.count + b.count, bytes: a.bytes + b.bytes };
+        Self {
+            sent: sum(self.sent, other.sent),
+            received: sum(self.received, other.received),
+            send_errors: self.send_errors + other.send_errors,
+            receive_errors: self.receive_errors + other.receive_errors,
+            other_errors: self.other_errors + other.other_errors,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) sockets: Sockets,
@@ -105,12 +129,14 @@ impl Pipe {
         !self.departures.is_empty()
     }
 
-    pub(crate) fn sent(&self) -> Volume {
+    pub(crate) fn traffic(&self) -> Traffic {
         let counters = self.sockets.counters();
-        Volume { count: counters.sent, bytes: counters.sent_bytes }
-    }
-
-    pub(crate) fn send_errors(&self) -> u64 {
-        self.sockets.counters().send_errors.total()
+        Traffic {
+            sent: Volume { count: counters.sent, bytes: counters.sent_bytes },
+            received: self.received,
+            send_errors: counters.send_errors.total(),
+            receive_errors: self.receive_errors,
+            other_errors: self.other_errors,
+        }
     }
 }

@@ -4,24 +4,22 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort, check_ports};
 use moorline_link::{Outgoing, Port, Reason, Time, Transport};
 use moorline_metrics::PeerLedger;
-use moorline_proto::crypto::Secret;
-use moorline_proto::{Endpoint, EndpointConfig};
 use moorline_session::{
-    AnswerError, Event, Host, HostConfig, HostCounters, HostEvent, NoSession, ObserverId, Redirect,
+    AnswerError, Event, Host, HostCounters, HostEvent, NoSession, ObserverId, Redirect,
     SavedSession, Session, SessionId, Table, Watch,
 };
-use moorline_udp::Sockets;
 
-use crate::clock::{Clock, random_bytes, random_seed};
+use crate::clock::{Clock, random_seed};
 use crate::config::{Listener, SendError, ServerConfig, StartError};
+use crate::listen::{self, Listeners, Owners};
 use crate::login::{Answer, Answers, LoginRequest};
 use crate::message::{Incoming, Message};
 use crate::pipe::{LOOKS_MAX, Pipe, RETRY_AFTER};
+use crate::shard::Shard;
 use crate::state_file::StateFile;
-use crate::waker::Waker;
+use crate::waker::{Doorbell, Waker};
 
 /// How long [`Server::stop`] goes on saying good-bye.
 const STOP_LINGER: Duration = Duration::from_millis(250);
@@ -70,7 +68,11 @@ pub struct Server {
     pub(crate) clock: Clock,
     /// For each socket, the transport and port that it serves.
     routes: Vec<(u8, Port)>,
+    pub(crate) shards: Vec<Shard>,
+    addresses: Vec<SocketAddr>,
+    owners: Owners,
     answers: Answers,
+    bell: Doorbell,
     waker: Waker,
     /// When the last turn began, unless the deadline that it met was told of.
     turned_at: Option<Time>,
@@ -87,17 +89,9 @@ impl Server {
     /// # Errors
     /// When a setting makes no sense or an address cannot be bound.
     pub fn bind(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { host, listeners, buffers, state_file } = config;
-        if listeners.is_empty() {
-            return Err(StartError::NoListener);
-        }
+        let ServerConfig { host, listeners, buffers, shards, state_file } = config;
         host.check()?;
         let clock = Clock::start();
-        let mut transports: Vec<Box<dyn Transport + Send>> = Vec::new();
-        let (mut addresses, mut routes, mut natives) = (Vec::new(), Vec::new(), Vec::new());
-        if listeners.len() > usize::from(u8::MAX) {
-            return Err(StartError::TooManyListeners { len: listeners.len() });
-        }
         let key = listeners.iter().find_map(|listener| match listener {
             Listener::Native { key, .. } => Some(key),
             Listener::KcpPlaintextUnauthenticated { .. } => None,
@@ -107,34 +101,27 @@ impl Server {
             (Some(_), None) => return Err(StartError::StateWithoutKey),
             (Some(path), Some(key)) => Some(StateFile::open(path, key).map_err(StartError::State)?),
         };
-        for (listener, number) in listeners.into_iter().zip(0..) {
-            if matches!(listener, Listener::Native { .. }) {
-                natives.push(addresses.len());
-            }
-            let (transport, own) = open(listener, &host, &clock)?;
-            transports.push(transport);
-            for (address, port) in own.into_iter().flatten().zip(0..) {
-                addresses.push(address);
-                routes.push((number, Port(port)));
-            }
-        }
-        let mut sockets = Sockets::bind(&addresses, buffers)?;
-        // Where it cannot be had, long datagrams may come in fragments: slower, but not wrong.
-        natives.into_iter().for_each(|index| drop(sockets.forbid_fragments(index)));
-        let waker = sockets.waker().map_err(StartError::Io)?;
+        let listeners = listen::open(listeners, &host, (buffers, shards), clock)?;
+        let Listeners { transports, sockets, routes, shards, bell, addresses, owners } = listeners;
         let mut host = Host::new(host, transports, random_seed())?;
         let state_file = match state_file {
-            Some((file, sessions)) => Some(restore(clock.now(), &mut host, file, sessions)?),
+            Some((file, sessions)) => {
+                Some(restore(clock.now(), &mut host, file, (sessions, &owners))?)
+            }
             None => None,
         };
         Ok(Self {
             host,
             pipe: Pipe::new(sockets),
+            shards,
+            addresses,
+            owners,
             clock,
             state_file,
             routes,
-            answers: Answers::new(waker.clone()),
-            waker: Waker::new(waker),
+            answers: Answers::new(bell.clone()),
+            waker: Waker::new(bell.waker()),
+            bell,
             turned_at: None,
             looks_left: LOOKS_MAX,
             encoded: Vec::new(),
@@ -144,7 +131,7 @@ impl Server {
 
     /// Where the server listens, in the order of its listeners, each with its sync port after it.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        (0..self.routes.len()).map(|index| self.pipe.sockets.local_addr(index)).collect()
+        self.addresses.clone()
     }
 
     /// Does what is due and returns the next event, waiting for one until `deadline` at the latest.
@@ -318,7 +305,8 @@ impl Server {
         // Bounded by the linger; ends earlier when nothing is left to repeat.
         while Instant::now() < end {
             self.turn();
-            if self.host.poll_timeout().is_none() && !self.pipe.is_stuck() {
+            let is_quiet = self.shards.iter().all(Shard::is_quiet);
+            if is_quiet && self.host.poll_timeout().is_none() && !self.pipe.is_stuck() {
                 return;
             }
             // A waker that was used before, as signal handlers do, does not cut this short.
@@ -341,7 +329,8 @@ impl Server {
 
     /// What the operating system gives less of than was asked, in words that say what to do.
     pub fn warnings(&self) -> Vec<String> {
-        let reports = self.pipe.sockets.buffer_report();
+        let shards = self.shards.iter().flat_map(Shard::buffers);
+        let reports = self.pipe.sockets.buffer_report().chain(shards);
         let buffers = reports.filter(|report| report.is_capped()).map(ToString::to_string);
         buffers.chain(self.state_file.as_ref().and_then(StateFile::failure)).collect()
     }
@@ -402,6 +391,7 @@ impl Server {
     fn turn(&mut self) -> bool {
         let now = self.clock.now();
         self.turned_at = Some(now);
+        self.shards.iter_mut().for_each(Shard::check);
         for (session, answer) in self.answers.take() {
             // A session that is gone, or was answered already, needs no answer.
             self.answer(now, session, answer).ok();
@@ -435,15 +425,17 @@ impl Server {
             let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
             Some((socket, transmit.to))
         });
+        self.shards.iter().for_each(Shard::flush);
     }
 
     /// What changed is in the file before a peer hears of it.
     fn save(&mut self, now: Time) {
-        let Self { host, state_file: Some(file), .. } = self else { return };
+        let Self { host, owners, state_file: Some(file), .. } = self else { return };
         let changed = host.take_unsaved();
         if file.is_due(now, &changed) {
             let all = host.sessions().iter().map(Session::id);
-            file.note(now, &changed, |id| host.saved(id), all);
+            let saved = |id| host.saved(id).map(|saved| owners.saved(saved));
+            file.note(now, &changed, saved, all);
         }
     }
 
@@ -454,13 +446,13 @@ impl Server {
         if now >= deadline || self.waker.take_call() {
             return ControlFlow::Break(());
         }
-        self.answers.set_waiting(true);
+        self.bell.set_waiting(true);
         let due = self.host.poll_timeout().unwrap_or(deadline).min(deadline);
         let due = if self.pipe.is_stuck() { due.min(now + RETRY_AFTER) } else { due };
         if !self.answers.has_any() {
             self.pipe.wait(due.since(now));
         }
-        self.answers.set_waiting(false);
+        self.bell.set_waiting(false);
         if self.waker.take_call() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -496,65 +488,15 @@ fn restore<T: Transport>(
     now: Time,
     host: &mut Host<T>,
     mut file: StateFile,
-    sessions: Vec<SavedSession>,
+    (sessions, owners): (Vec<SavedSession>, &Owners),
 ) -> Result<StateFile, StartError> {
     host.begin_saving();
-    for session in sessions {
-        host.restore(now, session);
+    for (number, session) in sessions.into_iter().enumerate() {
+        host.restore(now, owners.restored(number, session));
     }
     let restored = host.take_unsaved();
-    let saved = restored.iter().filter_map(|id| Some((*id, host.saved(*id)?)));
+    let saved = |id: &SessionId| Some((*id, owners.saved(host.saved(*id)?)));
+    let saved = restored.iter().filter_map(saved);
     file.begin(saved).map_err(StartError::State)?;
     Ok(file)
-}
-
-/// A listener's transport, and the addresses of its ports.
-type Opened = (Box<dyn Transport + Send>, [Option<SocketAddr>; 2]);
-
-fn open(listener: Listener, host: &HostConfig, clock: &Clock) -> Result<Opened, StartError> {
-    match listener {
-        Listener::Native { address, key, native } => {
-            let entropy = Secret::new(random_bytes().map_err(StartError::Io)?);
-            let native = EndpointConfig { unix_at_zero: clock.unix_at_zero(), ..*native };
-            let endpoint = Endpoint::host(sized_native(native, host), &key, entropy)?;
-            Ok((Box::new(endpoint), [Some(address), None]))
-        }
-        Listener::KcpPlaintextUnauthenticated { reliable, sync, kcp } => {
-            if let Some(sync) = sync {
-                check_ports(reliable.port(), sync.port())?;
-            }
-            let kcp = sized(kcp, sync, host);
-            let endpoint = KcpEndpoint::host_plaintext_unauthenticated(kcp, random_seed())?;
-            Ok((Box::new(endpoint), [Some(reliable), sync]))
-        }
-    }
-}
-
-/// As [`sized`], for the native protocol.
-fn sized_native(native: EndpointConfig, host: &HostConfig) -> EndpointConfig {
-    let limits = &host.limits;
-    // Where many are let in from one address, many may come at once.
-    let at_once = limits.sessions_per_address_max.min(native.half_open_max / 4);
-    EndpointConfig {
-        links_max: limits.sessions_max.saturating_mul(2),
-        links_per_address_max: limits.sessions_per_address_max.saturating_mul(2),
-        half_open_per_address_max: native.half_open_per_address_max.max(at_once),
-        ..native
-    }
-}
-
-/// The transport's limits, made from the host's: a ghost and its successor have a link each, so
-/// there may be twice as many links as sessions, and the host counts sessions exactly.
-fn sized(kcp: KcpConfig, sync: Option<SocketAddr>, host: &HostConfig) -> KcpConfig {
-    let limits = &host.limits;
-    // The host's own deadline comes first; after a sleep of this process it is put off.
-    let login_time = limits.login_time + host.liveness.timeout;
-    KcpConfig {
-        sync: sync.map(|sync| SyncPort(sync.port())),
-        links_max: limits.sessions_max.saturating_mul(2),
-        links_per_address_max: limits.sessions_per_address_max.saturating_mul(2),
-        pending_links_max: kcp.pending_links_max.max(limits.sessions_per_address_max),
-        pending_time: kcp.pending_time.max(login_time),
-        ..kcp
-    }
 }

@@ -10,7 +10,8 @@ use moorline_metrics::{RunSnapshot, SessionSnapshot};
 use moorline_session::{Event, EventKind, Session, State};
 
 use crate::clock::Clock;
-use crate::pipe::Pipe;
+use crate::pipe::Traffic;
+use crate::shard::Shard;
 use crate::{Client, Server};
 
 impl Server {
@@ -49,7 +50,8 @@ impl Server {
         run.counters.extend(self.peers.counters());
         run.counters.extend(counters.named());
         run.counters.extend(self.host.ended());
-        add_traffic(&mut run, &self.pipe);
+        let shards = self.shards.iter().map(Shard::traffic);
+        add_traffic(&mut run, shards.fold(self.pipe.traffic(), Traffic::plus));
         run
     }
 
@@ -118,7 +120,7 @@ impl Client {
         run.payload_sent = session.sent();
         run.payload_received = session.received();
         run.counters = self.dialer.transport().counters();
-        add_traffic(&mut run, &self.pipe);
+        add_traffic(&mut run, self.pipe.traffic());
         run
     }
 }
@@ -128,19 +130,21 @@ fn start(clock: &Clock, now: Time, run_id: impl Into<String>, transport: &str) -
 }
 
 fn transport_names(transports: &[impl Transport]) -> String {
-    transports.iter().map(Transport::name).collect::<Vec<_>>().join("+")
+    let mut names: Vec<_> = transports.iter().map(Transport::name).collect();
+    names.dedup();
+    names.join("+")
 }
 
-fn add_traffic(run: &mut RunSnapshot, pipe: &Pipe) {
-    run.datagrams_sent = pipe.sent();
-    run.datagrams_received = pipe.received;
-    run.send_errors = pipe.send_errors();
-    run.receive_errors = pipe.receive_errors;
-    run.other_errors = pipe.other_errors;
+fn add_traffic(run: &mut RunSnapshot, traffic: Traffic) {
+    run.datagrams_sent = traffic.sent;
+    run.datagrams_received = traffic.received;
+    run.send_errors = traffic.send_errors;
+    run.receive_errors = traffic.receive_errors;
+    run.other_errors = traffic.other_errors;
     run.errors_by_stage = [
-        ("receive", pipe.receive_errors),
-        ("send", pipe.send_errors()),
-        ("wait", pipe.other_errors),
+        ("receive", traffic.receive_errors),
+        ("send", traffic.send_errors),
+        ("wait", traffic.other_errors),
     ]
     .into_iter()
     .filter(|(_, count)| *count > 0)

@@ -4,7 +4,11 @@
 mod support;
 
 use moorline::{Event, EventKind, ServerEvent, State};
-use support::{Chat, Stage, any_port, server_config};
+use support::{Chat, Stage, any_port, over_native, server_config};
+
+over_native! {
+    a_closed_socket_and_a_new_one_leave_the_session_where_it_is
+}
 
 fn told(stage: &Stage) -> Vec<&Event> {
     let events = stage.told_by_server.iter().filter_map(|event| match event {
@@ -23,7 +27,6 @@ fn heard(stage: &Stage) -> Vec<String> {
     texts.collect()
 }
 
-#[test]
 fn a_closed_socket_and_a_new_one_leave_the_session_where_it_is() {
     let mut stage = Stage::new(server_config(any_port()));
     let ann = stage.log_in("ann");

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 use moorline::{
     ClientEvent, DuplicatePolicy, EventKind, Redirect, Server, ServerConfig, ServerEvent,
 };
-use support::{Stage, any_port, server_config};
+use support::{Stage, any_port, over_native, server_config};
+
+over_native! {
+    who_is_there_is_superseded_by_a_login_and_not_by_what_can_be_repeated
+}
 
 fn superseding() -> ServerConfig {
     let mut config = server_config(any_port());
@@ -23,7 +27,6 @@ fn poll(server: &mut Server) {
     }
 }
 
-#[test]
 fn who_is_there_is_superseded_by_a_login_and_not_by_what_can_be_repeated() {
     let (mut one, mut other) = (Stage::new(superseding()), Stage::new(superseding()));
     let (comes, is_there) = (one.log_in("ann"), other.log_in("ann"));

@@ -6,7 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use moorline::{ClientEvent, EventKind, Identity, Server, ServerConfig, ServerEvent, State};
-use support::{Chat, Stage, any_port, server_config};
+use support::{Chat, Stage, Wire, any_port, over_native, server_config};
+
+over_native! {
+    its_users_go_on_without_a_login_and_are_told_what_may_be_lost
+    what_it_sends_before_they_are_back_waits_for_them
+    with_another_key_or_file_or_none_they_log_in_again
+    a_file_whose_end_is_torn_keeps_what_is_whole
+}
 
 /// After the loss, of which the host's next run tells. Nobody logs in.
 const COMEBACK: [EventKind; 4] = [
@@ -20,8 +27,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("moorline-state-{name}-{}", std::process::id()));
+        let folder = format!("moorline-state-{name}-{:?}-{}", Wire::here(), std::process::id());
+        let path = std::env::temp_dir().join(folder);
         fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }
@@ -75,7 +82,6 @@ fn is_login(event: &ServerEvent) -> bool {
     matches!(event, ServerEvent::Session(event) if is_started(event.kind))
 }
 
-#[test]
 fn its_users_go_on_without_a_login_and_are_told_what_may_be_lost() {
     let folder = Folder::new("back");
     let mut stage = Stage::new(server_config(any_port()).with_state_file(folder.state()));
@@ -122,7 +128,6 @@ fn its_users_go_on_without_a_login_and_are_told_what_may_be_lost() {
     }
 }
 
-#[test]
 fn what_it_sends_before_they_are_back_waits_for_them() {
     let folder = Folder::new("waits");
     let mut stage = Stage::new(server_config(any_port()).with_state_file(folder.state()));
@@ -137,7 +142,6 @@ fn what_it_sends_before_they_are_back_waits_for_them() {
     assert!(stage.life(ann).contains(&EventKind::Resumed));
 }
 
-#[test]
 fn with_another_key_or_file_or_none_they_log_in_again() {
     let folder = Folder::new("none");
     let mut stage = Stage::new(server_config(any_port()).with_state_file(folder.state()));
@@ -163,7 +167,6 @@ fn with_another_key_or_file_or_none_they_log_in_again() {
     assert_eq!(fs::read(folder.state()).expect("it is there"), b"a diary", "nothing is lost");
 }
 
-#[test]
 fn a_file_whose_end_is_torn_keeps_what_is_whole() {
     let folder = Folder::new("torn");
     let mut stage = Stage::new(server_config(any_port()).with_state_file(folder.state()));

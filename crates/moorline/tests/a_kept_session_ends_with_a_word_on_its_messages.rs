@@ -6,7 +6,11 @@ mod support;
 use std::time::Duration;
 
 use moorline::{Client, Event, EventKind, LivenessPolicy, ServerEvent, State};
-use support::{Chat, Stage, any_port, client_config, server_config};
+use support::{Chat, Stage, any_port, client_config, over_native, server_config};
+
+over_native! {
+    what_a_lost_user_was_sent_is_told_when_nobody_waits_any_more
+}
 
 fn ended(stage: &Stage) -> Option<&Event> {
     stage.told_by_server.iter().find_map(|event| match event {
@@ -15,7 +19,6 @@ fn ended(stage: &Stage) -> Option<&Event> {
     })
 }
 
-#[test]
 fn what_a_lost_user_was_sent_is_told_when_nobody_waits_any_more() {
     let mut config = server_config(any_port());
     config.host.liveness =

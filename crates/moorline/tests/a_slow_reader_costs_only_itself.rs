@@ -104,7 +104,7 @@ fn what_waits_longest_makes_room_where_that_is_wanted() {
 
 #[test]
 fn a25_a_session_ends_where_its_peer_must_not_be_so_slow() {
-    for wire in [Wire::Native, Wire::Kcp] {
+    for wire in [Wire::Native, Wire::Shards, Wire::Kcp] {
         wire.run(|| {
             let config =
                 server_config(any_port()).with_overflow(Lane::ReliableOrdered, Overflow::Close);

@@ -7,9 +7,9 @@ use std::net::UdpSocket;
 use moorline::{
     ConfigError, EventKind, KcpConfig, Listener, Reason, Server, ServerEvent, StartError, State,
 };
-use support::{Stage, Wire, any_port, client_config, over_both, server_config};
+use support::{Stage, Wire, any_port, client_config, over_all, server_config};
 
-over_both! {
+over_all! {
     stop_ends_every_session_in_the_same_way_and_may_be_called_twice
     a_stopped_server_lets_nobody_in
 }

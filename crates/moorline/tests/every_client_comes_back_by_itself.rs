@@ -3,9 +3,9 @@
 mod support;
 
 use moorline::{EventKind, Server, State};
-use support::{Chat, Stage, Wire, any_port, over_both, server_config};
+use support::{Chat, Stage, Wire, any_port, over_all, server_config};
 
-over_both! {
+over_all! {
     a_killed_server_that_is_started_again_has_every_client_back
     a_client_that_starts_before_its_server_gets_there_when_the_server_does
     a_user_who_was_lost_returns_to_the_kept_session
@@ -39,7 +39,7 @@ fn a_killed_server_that_is_started_again_has_every_client_back() {
         let mut comeback = COMEBACK.to_vec();
         match Wire::here() {
             Wire::Kcp => comeback.insert(0, EventKind::TimedOut),
-            Wire::Native => comeback.insert(3, EventKind::ContinuityLost),
+            Wire::Native | Wire::Shards => comeback.insert(3, EventKind::ContinuityLost),
         }
         assert_eq!(stage.life(client), comeback);
         assert_eq!(stage.clients[client].state(), State::LoggedIn);

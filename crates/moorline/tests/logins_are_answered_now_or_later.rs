@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use moorline::{
     DuplicatePolicy, EventKind, Identity, Reason, Refusal, RefusalCode, ServerEvent, State,
 };
-use support::{Stage, any_port, client_config, over_both, server_config};
+use support::{Stage, any_port, client_config, over_all, server_config};
 
-over_both! {
+over_all! {
     an_answer_from_another_thread_ends_the_servers_wait
     a_waker_is_heard_also_when_an_answer_comes_in_the_same_wait
     a_wait_may_be_for_ever

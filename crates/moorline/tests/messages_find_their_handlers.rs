@@ -8,9 +8,9 @@ use moorline::{
     Client, ClientConfig, ClientEvent, Dispatch, Incoming, Lane, LinkSendError, Message, Reason,
     RouteError, Router, SendError, ServerEvent, SessionId, State,
 };
-use support::{Chat, Position, Stage, Wire, any_port, client_config, over_both, server_config};
+use support::{Chat, Position, Stage, Wire, any_port, client_config, over_all, server_config};
 
-over_both! {
+over_all! {
     who_asks_is_told_that_a_message_arrived_where_somebody_can_tell
     typed_messages_arrive_on_their_lanes_and_reliable_ones_in_order
     a_kind_without_a_policy_is_an_error_at_send_and_a_counter_at_receive

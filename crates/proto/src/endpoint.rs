@@ -551,24 +551,7 @@ impl Endpoint {
         if self.events.is_empty() {
             return;
         }
-        self.events.retain(|event| link_of(event) != link);
+        self.events.retain(|event| event.link() != link);
         self.lost.retain(|(lost, _)| *lost != link);
-    }
-}
-
-const fn link_of(event: &LinkEvent) -> LinkId {
-    match event {
-        LinkEvent::HandedOver { link, .. }
-        | LinkEvent::Asked { link, .. }
-        | LinkEvent::HandOverReady { link }
-        | LinkEvent::LanesLost { link, .. }
-        | LinkEvent::Up { link, .. }
-        | LinkEvent::Heard { link }
-        | LinkEvent::Control { link, .. }
-        | LinkEvent::Message { link, .. }
-        | LinkEvent::Delivered { link, .. }
-        | LinkEvent::Backlog { link, .. }
-        | LinkEvent::AddressChanged { link, .. }
-        | LinkEvent::Lost { link, .. } => *link,
     }
 }

@@ -61,15 +61,28 @@ pub(crate) struct Bound {
     pub(crate) buffers: BufferReport,
 }
 
+/// Whom a socket has its port for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// Itself.
+    Alone,
+    /// All that share it, between which the system spreads what arrives.
+    Shared,
+}
+
 /// Opens one socket.
 ///
 /// # Errors
 /// When the system does not give one, or not with that address.
-pub(crate) fn open(address: SocketAddr, sizes: BufferSizes) -> Result<Bound, BindError> {
-    try_open(address, sizes).map_err(|error| BindError { address, error })
+pub(crate) fn open(
+    address: SocketAddr,
+    sizes: BufferSizes,
+    port: Port,
+) -> Result<Bound, BindError> {
+    try_open(address, sizes, port).map_err(|error| BindError { address, error })
 }
 
-fn try_open(address: SocketAddr, sizes: BufferSizes) -> io::Result<Bound> {
+fn try_open(address: SocketAddr, sizes: BufferSizes, port: Port) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // Otherwise [::] takes the IPv4 port as well on some systems and not on others, and a
@@ -77,6 +90,9 @@ fn try_open(address: SocketAddr, sizes: BufferSizes) -> io::Result<Bound> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    if port == Port::Shared {
+        os::share_port(&socket)?;
+    }
     buffers::resize(&socket, sizes);
     socket.bind(&address.into())?;
     let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;

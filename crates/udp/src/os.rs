@@ -42,6 +42,17 @@ pub(crate) fn forbid_fragments(_: &UdpSocket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Other sockets of this user's may have the same port, and the system spreads what arrives.
+#[cfg(unix)]
+pub(crate) fn share_port(socket: &socket2::Socket) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(socket, true)?)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn share_port(_: &socket2::Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether a queue between here and the wire is full, for the moment.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || is_any(error, &codes::NO_BUFFERS)

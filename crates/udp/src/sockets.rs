@@ -7,7 +7,7 @@ use std::time::Duration;
 use quinn_udp::UdpSocketState;
 
 use crate::arrivals::{Arrival, Arrivals};
-use crate::bind::{self, BindError, Bound};
+use crate::bind::{self, BindError, Bound, Port};
 use crate::buffers::{BufferReport, BufferSizes};
 use crate::counters::Counters;
 use crate::departures::{Call, Departures, send_run};
@@ -74,8 +74,8 @@ struct Socket {
 }
 
 impl Socket {
-    fn open(address: SocketAddr, buffers: BufferSizes) -> Result<Self, BindError> {
-        let bound = bind::open(address, buffers)?;
+    fn open(address: SocketAddr, buffers: BufferSizes, port: Port) -> Result<Self, BindError> {
+        let bound = bind::open(address, buffers, port)?;
         let offload = UdpSocketState::new((&bound.io).into())
             .map_err(|error| BindError { address, error })?;
         // That forbade fragments, which is not for everyone.
@@ -159,9 +159,31 @@ impl Sockets {
     /// # Errors
     /// When one of them cannot be had. Those before it are closed again.
     pub fn bind(addresses: &[SocketAddr], buffers: BufferSizes) -> Result<Self, BindError> {
-        let open = |&address| Socket::open(address, buffers);
+        let open = |&address| Socket::open(address, buffers, Port::Alone);
         let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { poller: None, sockets, counters: Counters::default() })
+    }
+
+    /// Opens so many sockets with one address, each by itself: the system leads the datagrams of
+    /// one peer to one of them. Port 0 takes any free port for all.
+    ///
+    /// # Errors
+    /// When one of them cannot be had, or where the system has no sockets that share an address, as
+    /// on Windows. Those before it are closed again.
+    pub fn bind_shared(
+        address: SocketAddr,
+        buffers: BufferSizes,
+        count: usize,
+    ) -> Result<Vec<Self>, BindError> {
+        // Another program that shares its port would have a part of what arrives.
+        let alone = bind::open(address, BufferSizes::SYSTEM, Port::Alone)?;
+        let address = alone.buffers.local;
+        drop(alone);
+        let open = |_| {
+            let sockets = vec![Socket::open(address, buffers, Port::Shared)?];
+            Ok(Self { poller: None, sockets, counters: Counters::default() })
+        };
+        (0..count).map(open).collect()
     }
 
     /// Replaces every socket by a new one, all or none; wakers stay good. A client that comes back
@@ -193,7 +215,7 @@ impl Sockets {
     /// # Errors
     /// When it cannot be had. The others are still there.
     pub fn open(&mut self, address: SocketAddr, buffers: BufferSizes) -> Result<usize, BindError> {
-        let mut socket = Socket::open(address, buffers)?;
+        let mut socket = Socket::open(address, buffers, Port::Alone)?;
         let index = self.sockets.len();
         if let Some(poller) = &self.poller {
             let io = &mut socket.bound.io;
@@ -439,6 +461,28 @@ mod tests {
 
         waker.wake().unwrap();
         assert!(sockets.wait(Some(Duration::from_secs(5))).unwrap().called);
+    }
+
+    #[test]
+    fn sockets_that_share_a_port_get_a_part_each_and_nobody_else_does() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut all = Sockets::bind_shared(any, BufferSizes::SYSTEM, 3).unwrap();
+        let address = all[0].local_addr(0);
+        assert!(all.iter().all(|one| one.local_addr(0) == address));
+        for _ in 0..60 {
+            UdpSocket::bind(any).unwrap().send_to(b"here", address).unwrap();
+        }
+        let mut counts = [0; 3];
+        for (one, count) in all.iter_mut().zip(&mut counts) {
+            one.wait(Some(Duration::ZERO)).unwrap();
+            while matches!(one.recv(0), Recv::Datagram { .. }) {
+                *count += 1;
+            }
+        }
+        assert_eq!(counts.iter().sum::<i32>(), 60);
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        let other = Sockets::bind_shared(address, BufferSizes::SYSTEM, 1).unwrap_err();
+        assert_eq!(other.error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -55,6 +55,8 @@ impl Message for Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     Native,
+    /// The same, where several threads of the server serve its port.
+    Shards,
     Kcp,
 }
 
@@ -75,20 +77,33 @@ impl Wire {
     }
 }
 
-/// Makes tests of functions, over each wire.
+/// Makes tests of functions, over the native protocol, on one thread of the server and on several.
 #[allow(unused_macros, reason = "as above")]
-macro_rules! over_both {
+macro_rules! over_native {
     ($($name:ident)*) => {
         mod native {
             $(#[test] fn $name() { crate::support::Wire::Native.run(super::$name) })*
         }
+        mod shards {
+            $(#[test] fn $name() { crate::support::Wire::Shards.run(super::$name) })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use over_native;
+
+/// The same, over each wire.
+#[allow(unused_macros, reason = "as above")]
+macro_rules! over_all {
+    ($($name:ident)*) => {
+        crate::support::over_native! { $($name)* }
         mod kcp {
             $(#[test] fn $name() { crate::support::Wire::Kcp.run(super::$name) })*
         }
     };
 }
 #[allow(unused_imports, reason = "as above")]
-pub(crate) use over_both;
+pub(crate) use over_all;
 
 /// One key for all hosts of a run, so that one that is started again is known.
 static KEY: LazyLock<Arc<HostKey>> =
@@ -100,7 +115,10 @@ pub(crate) fn any_port() -> SocketAddr {
 
 pub(crate) fn server_config(address: SocketAddr) -> ServerConfig {
     let mut config = ServerConfig::kcp_plaintext_unauthenticated(address);
-    if Wire::here() == Wire::Native {
+    if Wire::here() == Wire::Shards {
+        config = config.with_shards(3);
+    }
+    if Wire::here() != Wire::Kcp {
         let (key, native) = (Arc::clone(&KEY), Box::<NativeConfig>::default());
         config.listeners = vec![Listener::Native { address, key, native }];
     }
@@ -111,7 +129,7 @@ pub(crate) fn server_config(address: SocketAddr) -> ServerConfig {
 
 pub(crate) fn client_config(name: &str) -> ClientConfig {
     let config = match Wire::here() {
-        Wire::Native => ClientConfig::native(name, KEY.public()),
+        Wire::Native | Wire::Shards => ClientConfig::native(name, KEY.public()),
         Wire::Kcp => ClientConfig::kcp_plaintext_unauthenticated(name),
     };
     let mut config = config.with_message::<Chat>().with_message::<Position>();

@@ -73,12 +73,12 @@ impl<T: Transport> Host<T> {
                 }
             }
             LinkEvent::Message { link, message } => {
-                if let Some(id) = self.session_on(transport, link) {
+                if let Some(id) = self.session_of(LinkRef { transport, link }) {
                     self.on_message(now, id, message);
                 }
             }
             LinkEvent::Delivered { link, notice } => {
-                if let Some(id) = self.session_on(transport, link) {
+                if let Some(id) = self.session_of(LinkRef { transport, link }) {
                     self.events.push_back(HostEvent::Delivered { session: id, notice });
                 }
             }
@@ -96,6 +96,7 @@ impl<T: Transport> Host<T> {
             }
             LinkEvent::Lost { link, reason } => match self.session_on(transport, link) {
                 Some(id) => self.on_lost(now, id, reason),
+                None if self.session_of_kept(LinkRef { transport, link }).is_some() => {}
                 None => self.transports[usize::from(transport)].release(now, link),
             },
         }
@@ -219,6 +220,12 @@ impl<T: Transport> Host<T> {
         (self.table.by_id(id)?.kept() == Some(link)).then_some(id)
     }
 
+    /// The session on this link, or the one that is kept with its lanes: what had arrived is told,
+    /// though the link was found silent meanwhile.
+    fn session_of(&self, link: LinkRef) -> Option<SessionId> {
+        self.session_on(link.transport, link.link).or_else(|| self.session_of_kept(link))
+    }
+
     /// The session on this link, living or kept, if it was logged in.
     fn resumable(&self, transport: u8, link: LinkId) -> Option<SessionId> {
         let sessions = self.on_link.get(usize::from(transport))?;
@@ -274,7 +281,7 @@ impl<T: Transport> Host<T> {
             return;
         };
         let Some(session) = self.table.get_mut(id) else { return };
-        if session.state != State::LoggedIn {
+        if session.state != State::LoggedIn && session.kept().is_none() {
             self.counters.messages_before_login += 1;
             self.on_heard(now, id, Sign::Traffic);
             return;

@@ -293,8 +293,8 @@ impl<T: Transport> Host<T> {
         &self.transports
     }
 
-    /// The transports, for what only their driver knows of them. What it changes on a link is for it
-    /// to answer for.
+    /// The transports, for what only their driver knows of them. What it changes on a link is for
+    /// it to answer for.
     pub fn transports_mut(&mut self) -> &mut [T] {
         &mut self.transports
     }
@@ -310,9 +310,16 @@ impl<T: Transport> Host<T> {
         occurred.map(|(name, value)| Counter { name, value: *value })
     }
 
-    /// What the transports counted so far.
+    /// What the transports counted so far, those of one name together.
     pub fn transport_counters(&self) -> Vec<Counter> {
-        self.transports.iter().flat_map(Transport::counters).collect()
+        let mut sums: Vec<Counter> = Vec::new();
+        for Counter { name, value } in self.transports.iter().flat_map(Transport::counters) {
+            match sums.iter_mut().find(|sum| sum.name == name) {
+                Some(sum) => sum.value += value,
+                None => sums.push(Counter { name, value }),
+            }
+        }
+        sums
     }
 
     /// Sets the tick that heartbeats and logins are answered with. Without it, it is the
