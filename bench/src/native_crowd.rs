@@ -84,8 +84,8 @@ impl NativeCrowd {
     pub fn log_in(&mut self, now: Time, count: u32) {
         for _ in 0..count {
             let user = self.users.len() as u32;
-            let hello = self.dial(now, 1);
-            self.arrive(now, &hello);
+            let mut hello = self.dial(now, 1);
+            self.arrive(now, &mut hello);
             self.exchange(now, user..user + 1);
         }
         assert_eq!(self.host.sessions().count(State::LoggedIn), self.users.len());
@@ -152,10 +152,10 @@ impl NativeCrowd {
 
     /// The host takes these in, and its application takes the events; says how many messages there
     /// were.
-    pub fn arrive(&mut self, now: Time, arrivals: &[Arrival]) -> u32 {
+    pub fn arrive(&mut self, now: Time, arrivals: &mut [Arrival]) -> u32 {
         let mut messages = 0;
         for (from, datagram) in arrivals {
-            self.host.handle_datagram(now, (0, Port(0)), *from, datagram);
+            self.host.handle_in_place(now, (0, Port(0)), *from, datagram);
             while let Some(event) = self.host.poll_event() {
                 match event {
                     HostEvent::Login { session, .. } => {
@@ -185,9 +185,9 @@ impl NativeCrowd {
     pub fn exchange(&mut self, now: Time, users: Range<u32>) {
         // A handshake and a login take three; nobody has more to say.
         for _ in 0..8 {
-            let arrivals = self.arrivals(now, users.clone());
+            let mut arrivals = self.arrivals(now, users.clone());
             self.host.handle_timeout(now);
-            self.arrive(now, &arrivals);
+            self.arrive(now, &mut arrivals);
             let mut answers = Vec::new();
             let sent = self.send(now, |to, datagram| answers.push((to, datagram.to_vec())));
             for (to, datagram) in answers {

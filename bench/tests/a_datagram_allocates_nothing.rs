@@ -46,10 +46,10 @@ fn a_host_in_its_stride_allocates_nothing() {
     let (mut allocated, mut messages) = (0, 0);
     for tick in 0..WARM_TICKS + TICKS {
         now = now + TICK;
-        let arrivals = say(&mut crowd, now, tick);
+        let mut arrivals = say(&mut crowd, now, tick);
         let before = allocations();
         crowd.host.handle_timeout(now);
-        let arrived = crowd.arrive(now, &arrivals);
+        let arrived = crowd.arrive(now, &mut arrivals);
         for user in 0..USERS {
             crowd.tell(now, user, STATE, &[3; 200]);
             if (user + tick) % 30 == 7 {

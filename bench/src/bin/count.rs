@@ -84,10 +84,10 @@ fn native(users: u32) {
     for user in 0..users {
         crowd.say(now, user, INPUT, &[1; INPUT_LEN]);
     }
-    let arrivals = crowd.arrivals(now, 0..users);
+    let mut arrivals = crowd.arrivals(now, 0..users);
     let datagrams = arrivals.len() as u32;
     counted("native_receive_input", datagrams, || {
-        assert_eq!(crowd.arrive(now, &arrivals), users);
+        assert_eq!(crowd.arrive(now, &mut arrivals), users);
     });
     crowd.host.handle_timeout(now);
     let mut states = Vec::with_capacity(STATE_LEN * 2 * users as usize);
@@ -109,25 +109,25 @@ fn native(users: u32) {
     for user in 0..users {
         crowd.beat(now, user);
     }
-    let arrivals = crowd.arrivals(now, 0..users);
+    let mut arrivals = crowd.arrivals(now, 0..users);
     counted("native_beat_answered", users, || {
         crowd.host.handle_timeout(now);
-        assert_eq!(crowd.arrive(now, &arrivals), 0);
+        assert_eq!(crowd.arrive(now, &mut arrivals), 0);
         assert_eq!(crowd.send(now, |_, _| {}), users, "an answer each");
     });
 
-    let hellos = crowd.dial(now, NEWCOMERS);
+    let mut hellos = crowd.dial(now, NEWCOMERS);
     let mut answers = Vec::with_capacity(1 << 16);
     counted("native_handshake_first_half", NEWCOMERS, || {
-        crowd.arrive(now, &hellos);
+        crowd.arrive(now, &mut hellos);
         assert_eq!(crowd.send(now, |to, answer| answers.push((to, answer.to_vec()))), NEWCOMERS);
     });
     for (to, answer) in answers {
         crowd.reach(now, to, &answer);
     }
-    let logins = crowd.arrivals(now, users..users + NEWCOMERS);
+    let mut logins = crowd.arrivals(now, users..users + NEWCOMERS);
     counted("native_handshake_second_half", NEWCOMERS, || {
-        crowd.arrive(now, &logins);
+        crowd.arrive(now, &mut logins);
         crowd.send(now, |_, _| {});
     });
     assert_eq!(crowd.host.sessions().count(State::LoggedIn), (users + NEWCOMERS) as usize);

@@ -388,6 +388,11 @@ pub trait Transport: fmt::Debug {
     /// belongs to.
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]);
 
+    /// The same, where nobody needs the datagram's bytes afterwards: it is decrypted where it lies.
+    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
+        self.handle_datagram(now, port, from, datagram);
+    }
+
     /// The time is `now`; does what is due.
     fn handle_timeout(&mut self, now: Time);
 
@@ -516,6 +521,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         (**self).handle_datagram(now, port, from, datagram);
+    }
+    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
+        (**self).handle_in_place(now, port, from, datagram);
     }
     fn handle_timeout(&mut self, now: Time) {
         (**self).handle_timeout(now);

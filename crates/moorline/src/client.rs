@@ -320,7 +320,7 @@ impl Client {
                 break;
             }
             may_have_more |= pipe.receive(socket, |from, datagram| {
-                dialer.handle_datagram(now, Port(port), from, datagram);
+                dialer.handle_in_place(now, Port(port), from, datagram);
                 if dialer.is_backlogged() {
                     ControlFlow::Break(())
                 } else {

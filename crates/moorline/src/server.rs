@@ -404,7 +404,7 @@ impl Server {
                 break;
             }
             may_have_more |= pipe.receive(socket, |from, datagram| {
-                host.handle_datagram(now, *route, from, datagram);
+                host.handle_in_place(now, *route, from, datagram);
                 if host.is_backlogged() {
                     ControlFlow::Break(())
                 } else {

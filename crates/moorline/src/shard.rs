@@ -238,10 +238,11 @@ impl Worker {
     fn turn(&mut self, seam: &Seam) -> bool {
         let now = self.clock.now();
         seam.has_work.store(false, Ordering::SeqCst);
-        for PassedOn { from, datagram, .. } in std::mem::take(&mut *lock(&seam.passed)) {
+        let passed = std::mem::take(&mut *lock(&seam.passed));
+        for PassedOn { from, mut datagram, .. } in passed {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
-            endpoint.handle_passed_on(now, from, &datagram);
+            endpoint.handle_passed_on(now, from, &mut datagram);
         }
         let may_have_more = !seam.is_full() && self.receive(now, seam);
         let mut core = seam.core();
@@ -262,7 +263,7 @@ impl Worker {
         self.pipe.receive(0, |from, datagram| {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
-            endpoint.handle_datagram(now, Port(0), from, datagram);
+            endpoint.handle_in_place(now, Port(0), from, datagram);
             ControlFlow::Continue(())
         })
     }

@@ -102,7 +102,7 @@ pub struct Endpoint {
     counts: Counts,
     bench: Workbench,
     ready_messages: Ready,
-    /// Where packets are decrypted.
+    /// Where packets are decrypted that cannot be where they lie.
     scratch: Vec<u8>,
     /// Where links are written down.
     paper: Paper,
@@ -254,7 +254,7 @@ impl Endpoint {
         }
     }
 
-    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &[u8], via: Via) {
+    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], via: Via) {
         match Datagram::parse(Direction::ToHost, datagram) {
             Ok(Datagram::ClientHello(hello)) => {
                 self.on_hello(now, (from, via), &hello, datagram);
@@ -310,7 +310,7 @@ impl Endpoint {
         now: Time,
         (from, via): (SocketAddr, Via),
         header: &ShortHeader,
-        datagram: &[u8],
+        datagram: &mut [u8],
     ) {
         let Some(connection) = header.connection else { return };
         if via == Via::Socket
@@ -339,7 +339,7 @@ impl Endpoint {
         }
     }
 
-    fn receive_as_client(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+    fn receive_as_client(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
         match Datagram::parse(Direction::ToClient, datagram) {
             Ok(Datagram::Short(header)) => self.on_packet_of_host(now, from, &header, datagram),
             Ok(Datagram::Retry(retry)) => self.on_answer_of_host(now, retry.id, |dialing| {
@@ -363,7 +363,7 @@ impl Endpoint {
         now: Time,
         from: SocketAddr,
         header: &ShortHeader,
-        datagram: &[u8],
+        datagram: &mut [u8],
     ) {
         let Side::Client(client) = &self.side else { return };
         let mut candidates = client.links.iter().rev().copied().filter(|key| {
@@ -375,6 +375,7 @@ impl Endpoint {
             return;
         };
         let older: Vec<SlotKey> = candidates.collect();
+        let is_only = older.is_empty();
         for key in std::iter::once(newest).chain(older) {
             let entry = self.links.get(key);
             let token = entry.and_then(|entry| entry.rare.as_ref()?.reset_token);
@@ -382,7 +383,13 @@ impl Endpoint {
                 self.lose(now, key, Reason::Forgotten);
                 return;
             }
-            if self.take_in(now, key, from, (header, datagram)) {
+            // One that does not open is not what it was any more.
+            let is_taken = if is_only {
+                self.take_in(now, key, from, (header, &mut *datagram))
+            } else {
+                self.take_in(now, key, from, (header, &mut datagram.to_vec()))
+            };
+            if is_taken {
                 return;
             }
         }
@@ -399,6 +406,14 @@ impl Transport for Endpoint {
     }
 
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(datagram);
+        self.handle_in_place(now, port, from, &mut scratch);
+        self.scratch = scratch;
+    }
+
+    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
         self.note_listening(now);
         if port != Port(0) {
             self.counts.malformed += 1;

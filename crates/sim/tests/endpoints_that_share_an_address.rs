@@ -128,9 +128,9 @@ impl World {
         let host = &mut self.hosts[number];
         for sibling in 0..usize::from(SIBLINGS) {
             let siblings = host.transports_mut();
-            while let Some(passed) = siblings[sibling].poll_passed_on() {
+            while let Some(mut passed) = siblings[sibling].poll_passed_on() {
                 let other = &mut siblings[usize::from(passed.to)];
-                other.handle_passed_on(now, passed.from, &passed.datagram);
+                other.handle_passed_on(now, passed.from, &mut passed.datagram);
             }
         }
         host.handle_timeout(now);

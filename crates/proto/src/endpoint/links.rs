@@ -287,7 +287,7 @@ impl Endpoint {
         now: Time,
         key: SlotKey,
         from: SocketAddr,
-        (header, datagram): (&ShortHeader, &[u8]),
+        (header, datagram): (&ShortHeader, &mut [u8]),
     ) -> bool {
         let Ok(resumes) = self.first_packet(key, header, datagram) else {
             // The lanes went over to another link meanwhile.
@@ -298,12 +298,9 @@ impl Endpoint {
         let rested = self.rouse(key);
         let Some(entry) = self.links.get_mut(key) else { return false };
         let Some(link) = entry.link_mut() else { return false };
-        self.scratch.clear();
-        self.scratch.extend_from_slice(datagram);
         let (events, ready) = (&mut self.events, &mut self.ready_messages);
         let mut sink = Sink { link: LinkId(key), resumes, events, ready };
-        let packet = (header, self.scratch.as_mut_slice());
-        let outcome = link.receive(now, from, packet, &mut sink);
+        let outcome = link.receive(now, from, (header, datagram), &mut sink);
         while let Some(notice) = link.poll_arrived() {
             self.events.push_back(LinkEvent::Delivered { link: LinkId(key), notice });
         }

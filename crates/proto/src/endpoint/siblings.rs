@@ -111,7 +111,7 @@ impl Endpoint {
     }
 
     /// A sibling [passed on](Self::poll_passed_on) a datagram.
-    pub fn handle_passed_on(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+    pub fn handle_passed_on(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
         self.note_listening(now);
         self.receive_as_host(now, from, datagram, Via::Sibling);
     }

@@ -293,6 +293,18 @@ impl<T: Transport> Dialer<T> {
         self.take_link_events(now);
     }
 
+    /// The same, where nobody needs the datagram's bytes afterwards: it is decrypted where it lies.
+    pub fn handle_in_place(
+        &mut self,
+        now: Time,
+        port: Port,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        self.transport.handle_in_place(now, port, from, datagram);
+        self.take_link_events(now);
+    }
+
     /// The time is `now`: does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
         if !self.is_backlogged() {

@@ -230,6 +230,20 @@ impl<T: Transport> Host<T> {
         }
     }
 
+    /// The same, where nobody needs the datagram's bytes afterwards: it is decrypted where it lies.
+    pub fn handle_in_place(
+        &mut self,
+        now: Time,
+        (transport, port): (u8, Port),
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        if let Some(carrier) = self.transports.get_mut(usize::from(transport)) {
+            carrier.handle_in_place(now, port, from, datagram);
+            self.take_link_events(now, transport);
+        }
+    }
+
     /// The time is `now`: does what is due, and nothing for sessions that wait.
     pub fn handle_timeout(&mut self, now: Time) {
         if !self.is_backlogged() {
