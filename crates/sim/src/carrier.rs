@@ -7,10 +7,11 @@ use moorline_kcp::{KcpConfig, KcpEndpoint, SyncPort};
 use moorline_link::Transport;
 use moorline_link::memory::Memory;
 use moorline_link::rng::Rng;
-use moorline_proto::EndpointConfig;
 use moorline_proto::crypto::{HostKey, Secret};
+use moorline_proto::{EndpointConfig, Sibling};
 
 use crate::keys::{End, KeyRing};
+use crate::siblings::Siblings;
 
 /// What a transport promises, so that the oracles ask for no more, and for no less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +96,23 @@ impl Carrier for Native {
     }
 
     fn host(&self, endpoint: Endpoint) -> Box<dyn Transport> {
-        let (entropy, key_log) = (secret(endpoint.seed), endpoint.keys.listener(End::Host));
+        let key_log = endpoint.keys.listener(End::Host);
         let config = EndpointConfig { key_log: Some(key_log), ..native(&endpoint) };
-        let host = moorline_proto::Endpoint::host(config, &host_key(), entropy);
-        Box::new(host.expect("the settings can work"))
+        let host = |config, entropy| {
+            let host = moorline_proto::Endpoint::host(config, &host_key(), entropy);
+            host.expect("the settings can work")
+        };
+        // A third of the hosts are several that serve their address together.
+        let count = match (endpoint.seed >> 16) % 9 {
+            several @ 2..=4 => several as u8,
+            _ => return Box::new(host(config, secret(endpoint.seed))),
+        };
+        let family = Sibling::family(count, secret(endpoint.seed));
+        let endpoints = family.into_iter().zip(1..).map(|(sibling, number)| {
+            let config = EndpointConfig { sibling: Some(sibling), ..config.clone() };
+            host(config, secret(endpoint.seed.wrapping_add(number)))
+        });
+        Box::new(Siblings::new(endpoints.collect()))
     }
 
     fn client(&self, endpoint: Endpoint) -> Box<dyn Transport> {

@@ -19,6 +19,7 @@
 //! * [`network`]: one direction of a path, with its delay, loss and other conditions.
 //! * [`fault`]: what goes wrong in a run, and when.
 //! * `keys`: the keys of all links, and what is sealed with them.
+//! * `siblings`: endpoints that serve one address together, as one transport.
 //! * [`carrier`]: the transport of a run, and what it promises.
 //! * [`oracle`]: what must hold in every run.
 //! * `setup`: who takes part, and how they are configured.
@@ -37,6 +38,7 @@ pub mod oracle;
 mod record;
 pub mod run;
 mod setup;
+mod siblings;
 mod world;
 
 pub use carrier::{Carrier, Endpoint, InMemory, Kcp, Native, Promises};

@@ -70,6 +70,8 @@ pub(crate) struct HostSide<'a> {
     /// Whether its sessions outlive the process, and as what.
     is_saving: bool,
     saved: BTreeMap<SessionId, SavedSession>,
+    /// How many of them the new process took back, whose events wait.
+    restored: usize,
     /// Sessions that are kept for their users without what waited for them.
     given_up: BTreeSet<SessionId>,
     dice: Dice,
@@ -107,6 +109,7 @@ impl<'a> HostSide<'a> {
             rounds: 0,
             is_saving: dice.permille(500),
             saved: BTreeMap::new(),
+            restored: 0,
             given_up: BTreeSet::new(),
             dice,
             endpoint,
@@ -123,7 +126,7 @@ impl<'a> HostSide<'a> {
             host.begin_saving();
         }
         for saved in std::mem::take(&mut self.saved).into_values() {
-            host.restore(now, saved);
+            self.restored += usize::from(host.restore(now, saved).is_some());
         }
         self.process = Some(host);
         self.up_at = None;
@@ -239,7 +242,8 @@ impl<'a> HostSide<'a> {
     /// Takes what waits, which the network alone has brought about.
     fn drain_waiting(&mut self, now: Time, record: &mut Record<'_>) -> Checked {
         let waiting = self.take_events();
-        let (count, most) = (waiting.len(), self.config.limits.events_max + OVERSHOOT_MAX);
+        let bound = self.config.limits.events_max + OVERSHOOT_MAX;
+        let (count, most) = (waiting.len(), bound + std::mem::take(&mut self.restored));
         under(Oracle::Census, holds(count <= most, || format!("{count} events waited")))?;
         waiting.into_iter().try_for_each(|event| self.on_told(now, record, event))?;
         self.drain(now, record)
@@ -302,6 +306,7 @@ impl<'a> HostSide<'a> {
                 record.given_up += 1;
             }
             EventKind::LoginSucceeded => {
+                self.given_up.remove(&id);
                 let user = user_of(event)?;
                 self.users.insert(id, record.ledger.begin(Side::Host, user));
                 let session = self.process.as_ref().and_then(|host| host.sessions().by_id(id));
