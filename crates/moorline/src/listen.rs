@@ -196,7 +196,8 @@ impl<'h> Opening<'h> {
         let bell = Doorbell::new(sockets.waker().map_err(StartError::Io)?);
         let mut shards = Vec::new();
         for (first, endpoints, sockets) in self.families {
-            let started = Shard::start(self.clock, endpoints, sockets, &bell);
+            let server = (&bell, self.host.limits.events_max);
+            let started = Shard::start(self.clock, endpoints, sockets, server);
             let started = started.map_err(StartError::Io)?;
             for (place, (shard, transport)) in self.transports[first..].iter_mut().zip(started) {
                 shards.push(shard);

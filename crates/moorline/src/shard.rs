@@ -27,8 +27,6 @@ use crate::clock::Clock;
 use crate::pipe::{Pipe, RETRY_AFTER, Traffic};
 use crate::waker::Doorbell;
 
-/// Events that may wait for the server before nothing more is read.
-const TOLD_LEN_MAX: usize = 65_536;
 /// Datagrams that may wait to be taken over from siblings.
 const PASSED_LEN_MAX: usize = 4_096;
 /// The longest sleep of a thread that has nothing to do.
@@ -47,6 +45,8 @@ struct Seam {
     core: Mutex<Core>,
     told: Mutex<VecDeque<Told>>,
     told_len: AtomicUsize,
+    /// As many may wait for the server before nothing more is read.
+    told_len_max: usize,
     /// Datagrams of this one's links that arrived at siblings.
     passed: Mutex<Vec<PassedOn>>,
     /// Whether the server did something that the thread has not seen yet.
@@ -113,13 +113,13 @@ impl Seam {
     }
 
     fn is_full(&self) -> bool {
-        self.told_len.load(Ordering::SeqCst) >= TOLD_LEN_MAX
+        self.told_len.load(Ordering::SeqCst) >= self.told_len_max
     }
 }
 
 impl Shard {
     /// Starts a thread for each endpoint, with the socket of the same number. `server` is where
-    /// what they have to tell is waited for.
+    /// what they have to tell is waited for, and so many events may wait of each.
     ///
     /// # Errors
     /// When the system gives no thread, or nothing to wake it with.
@@ -127,7 +127,7 @@ impl Shard {
         clock: Clock,
         endpoints: Vec<Endpoint>,
         sockets: Vec<Sockets>,
-        server: &Doorbell,
+        (server, told_len_max): (&Doorbell, usize),
     ) -> std::io::Result<Vec<(Self, ShardTransport)>> {
         let mut pairs = Vec::new();
         for (endpoint, mut sockets) in endpoints.into_iter().zip(sockets) {
@@ -135,6 +135,7 @@ impl Shard {
                 core: Mutex::new(Core { endpoint, now: Time::ZERO }),
                 told: Mutex::default(),
                 told_len: AtomicUsize::new(0),
+                told_len_max,
                 passed: Mutex::default(),
                 has_work: AtomicBool::new(false),
                 is_over: AtomicBool::new(false),
@@ -290,11 +291,14 @@ impl Worker {
     }
 
     fn wait(&mut self, seam: &Seam) {
+        if seam.is_full() {
+            // The server holds up the reading; a wait for the sockets would end at once.
+            thread::sleep(RETRY_AFTER);
+            return;
+        }
         let now = self.clock.now();
         let due = seam.core().endpoint.poll_timeout();
-        // What the server does not take holds up the reading, and not the sockets.
-        let is_held_up = self.pipe.is_stuck() || seam.is_full();
-        let due = earliest(due, is_held_up.then(|| now + RETRY_AFTER));
+        let due = earliest(due, self.pipe.is_stuck().then(|| now + RETRY_AFTER));
         let time = due.map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
         self.pipe.wait(time);
     }

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moorline::{
     DuplicatePolicy, Event, EventKind, Identity, Server, ServerConfig, ServerEvent, StartError,
@@ -135,6 +135,40 @@ fn a_run_with_another_number_of_threads_takes_the_sessions_back() {
         assert_eq!(told(&stage, EventKind::Resumed).len(), 20, "{shards} shards");
     }
     fs::remove_dir_all(folder).ok();
+}
+
+/// What the application does not take holds up the reading, of all threads, and nothing is lost.
+#[test]
+fn an_application_that_is_slow_slows_its_peers_down() {
+    const MESSAGES: u32 = 3_000;
+    let mut slow = config(None);
+    slow.host.limits.events_max = 50;
+    let mut stage = Stage::new(slow);
+    let ann = stage.log_in("ann");
+    let mut sent = 0;
+    let until = Instant::now() + Duration::from_millis(600);
+    while sent < MESSAGES {
+        // Nobody looks at the server for a while.
+        if Instant::now() < until {
+            while stage.clients[ann].poll().is_some() {}
+            std::thread::sleep(Duration::from_millis(1));
+        } else {
+            stage.drive_for(Duration::from_millis(5));
+        }
+        while sent < MESSAGES && stage.clients[ann].send(&Chat(sent.to_string())).is_ok() {
+            sent += 1;
+        }
+    }
+    let heard = |stage: &Stage| {
+        let is_chat = |event: &&ServerEvent| matches!(event, ServerEvent::Message { .. });
+        stage.told_by_server.iter().filter(is_chat).count() as u32
+    };
+    stage.drive_until(|stage| heard(stage) == MESSAGES);
+    let texts = stage.told_by_server.iter().filter_map(|event| match event {
+        ServerEvent::Message { message, .. } => Some(message.decode::<Chat>().expect("one").0),
+        _ => None,
+    });
+    assert!(texts.eq((0..MESSAGES).map(|number| number.to_string())), "once and in order");
 }
 
 #[test]
