@@ -102,7 +102,8 @@ impl ServerConfig {
     }
 
     /// The same server, each native listener of which is served by so many threads: they receive,
-    /// decrypt, encrypt and send. They share a port by `SO_REUSEPORT`, which Windows has not.
+    /// decrypt, encrypt and send. They share a port by `SO_REUSEPORT`, which Windows has not. By it
+    /// another program of the same user could join them, and get a part of what arrives.
     /// Beside a [state file](Self::with_state_file), who was let in within a millisecond of the end
     /// of the process may have to log in again.
     #[must_use]
