@@ -9,6 +9,7 @@
 //!
 //! * [`time`]: an integer time, given to every call that needs one.
 //! * [`rng`]: random numbers from a seed that is passed in, and hash tables keyed by such a seed.
+//! * [`ahead`]: memory that is asked for before it is needed.
 //! * [`slots`]: a table whose keys cannot be mistaken for one another.
 //! * [`index`]: finds places of such a table by keys that lie in it.
 //! * [`wheel`]: a timing wheel, so that a quiet session or link costs nothing a tick.
@@ -20,6 +21,7 @@
 //! * [`transport`]: the seam itself.
 //! * [`memory`]: a transport without a protocol, for tests and measurements.
 
+pub mod ahead;
 pub mod identity;
 pub mod index;
 pub mod lane;

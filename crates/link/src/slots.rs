@@ -1,5 +1,6 @@
 //! A table whose keys are dense, reused and never mistaken for one another.
 
+use crate::ahead::Ahead;
 use crate::rng::Rng;
 
 /// A place in a [`Slots`] and the generation of its tenant: a key to a removed value finds nothing,
@@ -17,7 +18,7 @@ pub struct SlotKey {
 /// their index is promised to be dense.
 #[derive(Clone, Debug)]
 pub struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    slots: Vec<Ahead<Slot<T>>>,
     free: Vec<u32>,
     rng: Rng,
 }
@@ -53,7 +54,7 @@ impl<T> Slots<T> {
             let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 slots");
             make_room(&mut self.slots);
             let generation = (self.rng.next_u64() >> 32) as u32;
-            self.slots.push(Slot { generation, value: None });
+            self.slots.push(Ahead::new(Slot { generation, value: None }));
             index
         });
         let slot = &mut self.slots[index as usize];
@@ -82,8 +83,16 @@ impl<T> Slots<T> {
 
     /// The value of `key`, if it is still there.
     pub fn get_mut(&mut self, key: SlotKey) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
+        let slot: &mut Slot<T> = self.slots.get_mut(key.index as usize)?;
         slot.value.as_mut().filter(|_| slot.generation == key.generation)
+    }
+
+    /// Asks for the memory of the value at `index`, if there may be one; see
+    /// [`ahead`](crate::ahead).
+    pub fn fetch(&self, index: u32) {
+        if let Some(slot) = self.slots.get(index as usize) {
+            slot.fetch();
+        }
     }
 
     /// The key of whoever is at `index` now.

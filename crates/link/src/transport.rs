@@ -393,6 +393,13 @@ pub trait Transport: fmt::Debug {
         self.handle_datagram(now, port, from, datagram);
     }
 
+    /// A datagram arrived and is handled after those that were told of before: its link's memory
+    /// can be asked for [ahead](crate::ahead). Gives a link that was told of, so that what belongs
+    /// to it can be asked for as well.
+    fn expect(&mut self, _datagram: &[u8]) -> Option<LinkId> {
+        None
+    }
+
     /// The time is `now`; does what is due.
     fn handle_timeout(&mut self, now: Time);
 
@@ -524,6 +531,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
     fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
         (**self).handle_in_place(now, port, from, datagram);
+    }
+    fn expect(&mut self, datagram: &[u8]) -> Option<LinkId> {
+        (**self).expect(datagram)
     }
     fn handle_timeout(&mut self, now: Time) {
         (**self).handle_timeout(now);

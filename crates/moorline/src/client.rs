@@ -319,7 +319,7 @@ impl Client {
                 may_have_more = true;
                 break;
             }
-            may_have_more |= pipe.receive(socket, |from, datagram| {
+            may_have_more |= pipe.receive(socket, |from, datagram, _| {
                 dialer.handle_in_place(now, Port(port), from, datagram);
                 if dialer.is_backlogged() {
                     ControlFlow::Break(())

@@ -69,21 +69,21 @@ impl Pipe {
         }
     }
 
-    /// Gives what waits in a socket to `each`, until it says stop or the budget is used. Whether
-    /// something may be left.
+    /// Gives what waits in a socket to `each`, and with it what follows soon, until it says stop or
+    /// the budget is used. Whether something may be left.
     pub(crate) fn receive(
         &mut self,
         socket: usize,
-        mut each: impl FnMut(SocketAddr, &mut [u8]) -> ControlFlow<()>,
+        mut each: impl FnMut(SocketAddr, &mut [u8], &[u8]) -> ControlFlow<()>,
     ) -> bool {
         for _ in 0..RECEIVE_BUDGET {
             match self.sockets.recv(socket) {
                 Recv::Datagram { datagram, .. } if datagram.len() > RECEIVE_LEN_MAX => {
                     self.receive_errors += 1;
                 }
-                Recv::Datagram { from, datagram, .. } => {
+                Recv::Datagram { from, datagram, ahead, .. } => {
                     self.received.add(datagram.len());
-                    if each(from, datagram).is_break() {
+                    if each(from, datagram, ahead).is_break() {
                         return true;
                     }
                 }

@@ -403,7 +403,8 @@ impl Server {
                 may_have_more = true;
                 break;
             }
-            may_have_more |= pipe.receive(socket, |from, datagram| {
+            may_have_more |= pipe.receive(socket, |from, datagram, ahead| {
+                host.expect(route.0, ahead);
                 host.handle_in_place(now, *route, from, datagram);
                 if host.is_backlogged() {
                     ControlFlow::Break(())

@@ -261,9 +261,10 @@ impl Worker {
     }
 
     fn receive(&mut self, now: Time, seam: &Seam) -> bool {
-        self.pipe.receive(0, |from, datagram| {
+        self.pipe.receive(0, |from, datagram, ahead| {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
+            endpoint.expect(ahead);
             endpoint.handle_in_place(now, Port(0), from, datagram);
             ControlFlow::Continue(())
         })

@@ -11,6 +11,7 @@
 //! * `continuity`: lanes that outlive their link.
 //! * `passing`: from one host to another.
 //! * `parting`: how a link leaves.
+//! * `upcoming`: links whose turn comes soon.
 //! * `resting`: links that have nothing to do.
 //! * `sending`: what goes over a link, or waits for the next one.
 //! * `entry`: one link and its stages.
@@ -32,6 +33,7 @@ mod sending;
 mod siblings;
 #[cfg(test)]
 mod tests;
+mod upcoming;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -62,6 +64,7 @@ use entry::{Entry, Stage};
 use greeting::{Circumstances, Door, Greeting};
 use passing::UsedPasses;
 use siblings::Via;
+use upcoming::Upcoming;
 
 pub use config::{Admission, Admitted, ConfigError, EndpointConfig, KeyLog, Token};
 pub use siblings::{PassedOn, Sibling};
@@ -111,6 +114,8 @@ pub struct Endpoint {
     kept_bytes: usize,
     /// Datagrams for siblings.
     passed_on: VecDeque<PassedOn>,
+    /// Links of the datagrams that arrive next.
+    upcoming: Upcoming,
 }
 
 #[derive(Debug)]
@@ -225,6 +230,7 @@ impl Endpoint {
             kept: VecDeque::new(),
             kept_bytes: 0,
             passed_on: VecDeque::new(),
+            upcoming: Upcoming::default(),
         }
     }
 
@@ -425,6 +431,10 @@ impl Transport for Endpoint {
         }
     }
 
+    fn expect(&mut self, datagram: &[u8]) -> Option<LinkId> {
+        self.expect_packet(datagram).map(LinkId)
+    }
+
     fn handle_timeout(&mut self, now: Time) {
         self.note_listening(now);
         while let Some(index) = self.wheel.pop_due(now) {
@@ -440,6 +450,7 @@ impl Transport for Endpoint {
             *datagram = answer;
             return Some(Transmit { port, to });
         }
+        self.fetch_ready();
         while let Some(key) = self.ready.pop_front() {
             if let Some(to) = self.transmit_of(now, key, datagram) {
                 return Some(Transmit { port, to });
@@ -550,8 +561,13 @@ impl Endpoint {
     }
 
     fn key_of(&self, connection: ConnectionId) -> Option<SlotKey> {
-        let key = self.key_at(u64::from_be_bytes(connection.0) ^ self.mask());
+        let key = self.place_in(connection);
         self.links.get(key).map(|_| key)
+    }
+
+    /// Where the link of an id is, if it is one of this endpoint's.
+    fn place_in(&self, connection: ConnectionId) -> SlotKey {
+        self.key_at(u64::from_be_bytes(connection.0) ^ self.mask())
     }
 
     fn mask(&self) -> u64 {

@@ -296,6 +296,15 @@ impl Link {
         self.outbox.take_over(earlier)
     }
 
+    /// Asks for the memory that the link points to and that its packets need; see
+    /// [`ahead`](moorline_link::ahead).
+    pub fn fetch_parts(&self) {
+        self.acks.fetch_parts();
+        self.sender.fetch_parts();
+        self.outbox.fetch_parts();
+        self.inbox.fetch_parts();
+    }
+
     /// Gives its lanes away: it is over, whatever the peer thinks.
     pub fn into_lanes(self) -> Lanes {
         let is_settled = self.is_peer_settled && self.is_ready;

@@ -104,6 +104,11 @@ impl Table {
         self.sessions.key_at(place.get() - 1).map(id)
     }
 
+    /// Asks for the memory of the session at `place`.
+    pub(crate) fn fetch(&self, place: Place) {
+        self.sessions.fetch(place.get() - 1);
+    }
+
     pub(crate) fn insert(&mut self, now: Time) -> SessionId {
         self.counts[State::Disconnected as usize] += 1;
         id(self.sessions.insert_with(|key| Session::new(now, id(key), Side::Host)))

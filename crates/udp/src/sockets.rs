@@ -33,6 +33,9 @@ pub enum Recv<'a> {
         datagram: &'a mut [u8],
         /// Whether a router marked it, as its queue is growing (RFC 3168).
         is_marked: bool,
+        /// How a datagram begins that is received soon: what it needs can be fetched meanwhile.
+        /// Empty where none is known.
+        ahead: &'a [u8],
     },
     /// Nothing is there.
     Empty,
@@ -80,6 +83,8 @@ impl Socket {
             .map_err(|error| BindError { address, error })?;
         // That forbade fragments, which is not for everyone.
         os::allow_fragments(&bound.io).ok();
+        // Without it the datagrams are the same.
+        os::ask_for_less(&bound.io).ok();
         let arrivals = Arrivals::new(buffers.pieces_max());
         Ok(Self { bound, offload, arrivals, inbox: Inbox::Read })
     }
@@ -290,10 +295,10 @@ impl Sockets {
             return nothing;
         }
         match socket.arrivals.next() {
-            Some(Arrival { from, is_marked, datagram }) => {
+            Some(Arrival { from, is_marked, datagram, ahead }) => {
                 self.counters.received += 1;
                 self.counters.received_bytes += datagram.len() as u64;
-                Recv::Datagram { from, datagram, is_marked }
+                Recv::Datagram { from, datagram, is_marked, ahead }
             }
             None => Recv::Empty,
         }

@@ -69,7 +69,7 @@ impl Endpoint {
         }
         let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
         let Stage::Linked(link) = stage else { return false };
-        let lanes = link.into_lanes();
+        let lanes = link.into_inner().into_lanes();
         entry.is_parted = true;
         entry.began_at = now;
         self.kept_bytes += lanes.bytes();
@@ -234,7 +234,7 @@ impl Endpoint {
         self.rouse(from);
         match self.forget(from)?.stage {
             Stage::Kept(lanes) => Some(*lanes),
-            Stage::Linked(link) => Some(link.into_lanes()),
+            Stage::Linked(link) => Some(link.into_inner().into_lanes()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use moorline_link::ahead::Ahead;
 use moorline_link::{LinkStats, Time};
 
 use super::continuity::Resumption;
@@ -65,7 +66,7 @@ pub(super) enum Stage {
     /// A host said yes; its answer is repeated until the client's first packet comes.
     Answered(Box<(Link, Vec<u8>)>),
     /// Both sides have the keys.
-    Linked(Box<Link>),
+    Linked(Box<Ahead<Link>>),
     /// Both sides have the keys, and there is nothing to do.
     Resting(Box<Rested>),
     /// It is lost, and its lanes wait for another link.

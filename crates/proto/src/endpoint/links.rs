@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use moorline_link::ahead::Ahead;
 use moorline_link::index::Index;
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
@@ -272,7 +273,7 @@ impl Endpoint {
         if let Some(entry) = self.links.get_mut(key) {
             let epoch = params.resumed.map_or(0, |grant| grant.epoch);
             entry.ticket = Some(Box::new(Ticket::of(secrets, epoch)));
-            entry.stage = Stage::Linked(Box::new(link));
+            entry.stage = Stage::Linked(Box::new(Ahead::new(link)));
             let rare = entry.rare_mut();
             rare.tickets_before = tickets_before;
             rare.reset_token = Some(params.reset_token);
@@ -365,7 +366,7 @@ impl Endpoint {
         if matches!(entry.stage, Stage::Answered(_)) {
             let placeholder = Stage::Asked(None);
             if let Stage::Answered(answered) = std::mem::replace(&mut entry.stage, placeholder) {
-                entry.stage = Stage::Linked(Box::new(answered.0));
+                entry.stage = Stage::Linked(Box::new(Ahead::new(answered.0)));
             }
             let Side::Host(host) = &mut self.side else { return };
             host.census.confirm(entry.address.ip());

@@ -17,7 +17,7 @@ impl Endpoint {
             return;
         }
         let stage = std::mem::replace(&mut entry.stage, Stage::Asked(None));
-        let Stage::Linked(link) = stage else { return };
+        let Stage::Linked(mut link) = stage else { return };
         entry.stage = Stage::Resting(Box::new(link.rest(&mut self.paper)));
         // Its timer waits for as long as it is heard again and again.
         self.forget_hello(now, key);

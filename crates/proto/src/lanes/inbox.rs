@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use moorline_link::Payload;
+use moorline_link::ahead::fetch;
 use moorline_link::payload::Pool;
 
 use super::latest_in::{Heard, LatestIn};
@@ -161,6 +162,17 @@ impl Inbox {
             self.delivered += received.payload.len() as u64 + MESSAGE_CHARGE;
         }
         Ok(())
+    }
+
+    /// Asks for what it points to.
+    pub fn fetch_parts(&self) {
+        self.ordered.iter().for_each(fetch);
+        if let Some(lane) = &self.latest {
+            fetch(&**lane);
+        }
+        if let Some(lane) = &self.unreliable {
+            fetch(&**lane);
+        }
     }
 
     /// What is here of the peer's reliable lanes.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use moorline_link::ahead::fetch;
 use moorline_link::{Payload, Time};
 
 use super::reliable_out::{Done, MESSAGE_COST};
@@ -56,6 +57,18 @@ pub(super) struct Replaced {
 }
 
 impl LatestOut {
+    /// Asks for what it points to.
+    pub(super) fn fetch_parts(&self) {
+        if let Some((_, value)) = self.values.first_key_value() {
+            fetch(value);
+            value.payload.first().into_iter().for_each(fetch);
+        }
+        if let Some((_, key)) = self.on_way.first_key_value() {
+            fetch(key);
+        }
+        self.waiting.front().into_iter().for_each(fetch);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }

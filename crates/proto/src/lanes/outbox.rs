@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use moorline_link::ahead::fetch;
 use moorline_link::{Lane, Payload, SendError, Time};
 
 use super::latest_out::LatestOut;
@@ -144,6 +145,17 @@ impl Outbox {
                 shed: 0,
                 dropped: 0,
             },
+        }
+    }
+
+    /// Asks for what it points to.
+    pub fn fetch_parts(&self) {
+        self.reliable.iter().for_each(fetch);
+        if let Some(lane) = &self.latest {
+            lane.fetch_parts();
+        }
+        if let Some(lane) = &self.unreliable {
+            lane.fetch_parts();
         }
     }
 

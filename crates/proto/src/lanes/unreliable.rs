@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use moorline_link::ahead::fetch;
 use moorline_link::{Payload, Time};
 
 use super::assembly::Assembly;
@@ -41,6 +42,14 @@ pub(super) struct UnreliableOut {
 }
 
 impl UnreliableOut {
+    /// Asks for what it points to.
+    pub(super) fn fetch_parts(&self) {
+        if let Some(message) = self.messages.front() {
+            fetch(message);
+            message.payload.first().into_iter().for_each(fetch);
+        }
+    }
+
     /// Takes a message; the oldest make room for it.
     pub(super) fn push(&mut self, now: Time, kind: u16, payload: Payload) {
         self.bytes += payload.len();

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use moorline_link::Time;
+use moorline_link::ahead::fetch;
 
 use crate::notes::Notes;
 use crate::seq::Seq16;
@@ -52,6 +53,11 @@ impl Acks {
             told: [0; TOLD_MIN],
             received: 0,
         }
+    }
+
+    /// Asks for what it points to.
+    pub(super) fn fetch_parts(&self) {
+        self.ranges.iter().take(2).for_each(fetch);
     }
 
     /// Takes in an authentic packet that is new.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use moorline_link::Time;
+use moorline_link::ahead::Ahead;
 use moorline_link::transport::LinkStats;
 
 use super::{Link, NativeStats, Setup, part_len};
@@ -60,7 +61,7 @@ impl Link {
 
     /// Writes the link down; not without having asked [`may_rest`](Self::may_rest). `paper` is kept
     /// for its memory.
-    pub(crate) fn rest(mut self: Box<Self>, paper: &mut Paper) -> Rested {
+    pub(crate) fn rest(&mut self, paper: &mut Paper) -> Rested {
         let mut notes = Writer::new(paper);
         let keys = self.keys.rest(&mut notes);
         self.note(&mut notes);
@@ -94,7 +95,12 @@ impl Link {
 
 impl Rested {
     /// The link as it was. Its peer is at `address`, where it was. `paper` is kept for its memory.
-    pub(crate) fn wake(&self, address: SocketAddr, terms: &Terms, paper: &mut Paper) -> Box<Link> {
+    pub(crate) fn wake(
+        &self,
+        address: SocketAddr,
+        terms: &Terms,
+        paper: &mut Paper,
+    ) -> Box<Ahead<Link>> {
         let mut notes = Reader::new(&self.notes, paper);
         let setup = Setup {
             connection: None,
@@ -114,11 +120,11 @@ impl Rested {
             linger: terms.linger,
             key_packets_max: terms.key_packets_max,
         };
-        let mut link = Box::new(Link::new(Time::ZERO, setup));
+        let mut link = Link::new(Time::ZERO, setup);
         link.is_confirmed = true;
         link.note(&mut notes);
         link.outbox.set_part_len(part_len(link.fitted_mtu, None));
-        link
+        Box::new(Ahead::new(link))
     }
 
     /// Goes on resting, as a packet did not open on the link that it made.
@@ -127,7 +133,7 @@ impl Rested {
     }
 
     /// The link to be looked at, but not to go on with.
-    fn read(&self) -> Box<Link> {
+    fn read(&self) -> Box<Ahead<Link>> {
         let nowhere = SocketAddr::from(([0; 4], 0));
         let zero = Duration::ZERO;
         let terms = Terms {
@@ -143,7 +149,7 @@ impl Rested {
 
     /// What arrived on its lanes, and what is still expected.
     pub fn inbox(&self) -> Inbox {
-        let Link { inbox, .. } = *self.read();
+        let Link { inbox, .. } = self.read().into_inner();
         inbox
     }
 

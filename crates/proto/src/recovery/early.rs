@@ -166,6 +166,11 @@ pub struct Early {
 }
 
 impl Early {
+    /// Asks for what it points to.
+    pub fn fetch_parts(&self) {
+        self.slab.fetch();
+    }
+
     /// Nothing was sent.
     pub fn new(repetition: Repetition) -> Self {
         Self {

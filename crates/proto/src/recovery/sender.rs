@@ -122,6 +122,12 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// Asks for the memory that it points to; see [`ahead`](moorline_link::ahead).
+    pub fn fetch_parts(&self) {
+        self.sent.fetch_parts();
+        self.early.fetch_parts();
+    }
+
     /// A link that sent nothing.
     pub fn new(config: SenderConfig) -> Self {
         Self {

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use moorline_link::ahead::{fetch, fetch_ends};
 use moorline_link::rng::Rng;
 use moorline_link::time::Time;
 
@@ -149,6 +150,16 @@ pub struct SentPackets {
 }
 
 impl SentPackets {
+    /// Asks for what it points to.
+    pub fn fetch_parts(&self) {
+        fetch_ends(&self.packets);
+        fetch_ends(&self.frames);
+        fetch_ends(&self.places);
+        fetch_ends(&self.outstanding.words);
+        self.lost.words.front().into_iter().for_each(fetch);
+        self.gaps.front().into_iter().for_each(fetch);
+    }
+
     /// Nothing sent yet, and `first` next; which numbers are left out comes from `seed`.
     pub fn new(seed: u64, first: PacketNumber) -> Self {
         let mut rng = Rng::new(seed);

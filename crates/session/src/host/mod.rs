@@ -244,6 +244,18 @@ impl<T: Transport> Host<T> {
         }
     }
 
+    /// A datagram arrived and is handled after those that were told of before: the memory of its
+    /// link and session is asked for [ahead](moorline_link::ahead).
+    pub fn expect(&mut self, transport: u8, datagram: &[u8]) {
+        let carrier = self.transports.get_mut(usize::from(transport));
+        if let Some(link) = carrier.and_then(|carrier| carrier.expect(datagram))
+            && let Some(sessions) = self.on_link.get(usize::from(transport))
+            && let Some(Some(place)) = sessions.get(link.0.index as usize)
+        {
+            self.table.fetch(*place);
+        }
+    }
+
     /// The time is `now`: does what is due, and nothing for sessions that wait.
     pub fn handle_timeout(&mut self, now: Time) {
         if !self.is_backlogged() {

@@ -14,11 +14,11 @@ fn terms() -> Terms {
 /// Writes the host's link down, looks at it, and makes it anew.
 fn rest(pair: &mut Pair, look: impl FnOnce(&Rested)) {
     let placeholder = Link::new(pair.now, setup(HOST, Suite::Aes));
-    let link = std::mem::replace(&mut pair.links[HOST], placeholder);
+    let mut link = std::mem::replace(&mut pair.links[HOST], placeholder);
     let address = link.address();
-    let rested = Box::new(link).rest(&mut Paper::default());
+    let rested = link.rest(&mut Paper::default());
     look(&rested);
-    pair.links[HOST] = *rested.wake(address, &terms(), &mut Paper::default());
+    pair.links[HOST] = rested.wake(address, &terms(), &mut Paper::default()).into_inner();
 }
 
 /// All lanes are used both ways, in bad weather, and then nothing but beats for a while.

@@ -1,11 +1,15 @@
 //! Where frame records lie, and the lists that run through them.
 
+use moorline_link::ahead::fetch;
 use moorline_link::time::Time;
 
 use super::{FrameId, Repeat, Urgency};
 
 /// How many frames may be on their way.
 pub const FRAMES_MAX: usize = 16_384;
+
+/// How many are asked for ahead.
+const FETCHED: usize = 8;
 
 /// The end of a list. Places are below it.
 const NONE: u16 = u16::MAX;
@@ -83,6 +87,11 @@ impl Default for Slab {
 }
 
 impl Slab {
+    /// Asks for its first frames, which are those that are used again.
+    pub(super) fn fetch(&self) {
+        self.frames.iter().take(FETCHED).for_each(fetch);
+    }
+
     pub(super) fn insert(&mut self, tag: u64, len: u16, urgency: Urgency) -> Option<FrameId> {
         if self.free == NONE && self.frames.len() >= FRAMES_MAX {
             return None;
