@@ -37,7 +37,7 @@ impl<T> Ahead<T> {
     /// Asks for all of it. What it points to is asked for by itself.
     pub fn fetch(&self) {
         // It may begin in the middle of a line, and end in one more.
-        for line in 0..=size_of::<T>() / size_of::<Line>() {
+        for line in 0..size_of::<T>() / size_of::<Line>() + 1 {
             prefetch_index(self.lines.as_slice(), line);
         }
     }

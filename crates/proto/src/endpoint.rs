@@ -102,6 +102,8 @@ pub struct Endpoint {
     lost_last: Option<(LinkId, LinkStats)>,
     /// Since when arrivals are taken in without a pause.
     listened_since: Time,
+    /// When that was looked at last.
+    listened_at: Time,
     counts: Counts,
     bench: Workbench,
     ready_messages: Ready,
@@ -222,6 +224,7 @@ impl Endpoint {
             lost: VecDeque::new(),
             lost_last: None,
             listened_since: Time::ZERO,
+            listened_at: Time::ZERO,
             counts: Counts::default(),
             bench: Workbench::default(),
             ready_messages: Ready::default(),
@@ -247,7 +250,9 @@ impl Endpoint {
     /// A process that slept, or whose driver was kept from running, heard nothing because it did
     /// not listen.
     fn note_listening(&mut self, now: Time) {
-        if self.wheel.next().is_some_and(|due| now.since(due) >= LATE_MAX) {
+        // Most datagrams come with others.
+        let is_same = std::mem::replace(&mut self.listened_at, now) == now;
+        if !is_same && self.wheel.next().is_some_and(|due| now.since(due) >= LATE_MAX) {
             self.listened_since = now;
         }
     }

@@ -42,8 +42,8 @@ pub(super) struct LatestOut {
     values: BTreeMap<u64, Value>,
     /// Keys with a value that was not sent whole, in the order in which they began to wait.
     waiting: VecDeque<u64>,
-    /// The keys of the values that are on their way, by number.
-    on_way: BTreeMap<u64, u64>,
+    /// The numbers and keys of the values that are on their way, in the order of numbers.
+    on_way: VecDeque<(u64, u64)>,
     next: u64,
 }
 
@@ -63,9 +63,7 @@ impl LatestOut {
             fetch(value);
             value.payload.first().into_iter().for_each(fetch);
         }
-        if let Some((_, key)) = self.on_way.first_key_value() {
-            fetch(key);
-        }
+        self.on_way.front().into_iter().for_each(fetch);
         self.waiting.front().into_iter().for_each(fetch);
     }
 
@@ -110,7 +108,7 @@ impl LatestOut {
         let replaced =
             before.map(|value| Replaced { cost: value.cost(), is_unsent: value.sent.is_none() });
         if let Some(sent) = sent {
-            self.on_way.remove(&sent.seq);
+            self.leave_way(sent.seq);
         }
         if !waits {
             self.waiting.push_back(key);
@@ -118,6 +116,23 @@ impl LatestOut {
         let value = Value { kind, payload, notice, queued_at: now, sent: None };
         self.values.insert(key, value);
         replaced
+    }
+
+    /// Where the value of this number is among those that are on their way.
+    fn place_of(&self, seq: u64) -> Option<usize> {
+        self.on_way.binary_search_by_key(&seq, |(seq, _)| *seq).ok()
+    }
+
+    /// The key of the value of this number, if it is on its way.
+    fn key_of(&self, seq: u64) -> Option<u64> {
+        Some(self.on_way.get(self.place_of(seq)?)?.1)
+    }
+
+    /// The value of this number is on its way no longer.
+    fn leave_way(&mut self, seq: u64) {
+        if let Some(place) = self.place_of(seq) {
+            self.on_way.remove(place);
+        }
     }
 
     /// What each value takes here that was not begun to be sent.
@@ -150,7 +165,7 @@ impl LatestOut {
         if value.sent.is_none() {
             let part_len = part_len as u32;
             value.sent = Some(Sent { seq: tag.seq, split: 0, part_len, parts_sent: 0, acked: 0 });
-            self.on_way.insert(tag.seq, key);
+            self.on_way.push_back((tag.seq, key));
             self.next = self.next.max(tag.seq + 1);
         }
         self.frame(tag)
@@ -158,8 +173,8 @@ impl LatestOut {
 
     /// As [`ReliableOut::on_first_sent`](super::reliable_out::ReliableOut::on_first_sent).
     pub(super) fn on_first_sent(&mut self, tag: Tag) -> Option<Time> {
-        let key = self.on_way.get(&tag.seq)?;
-        let value = self.values.get_mut(key)?;
+        let key = self.key_of(tag.seq)?;
+        let value = self.values.get_mut(&key)?;
         let sent = value.sent.as_mut()?;
         sent.parts_sent += 1;
         if !value.is_waiting() {
@@ -170,7 +185,7 @@ impl LatestOut {
 
     /// The frame of a part, unless it arrived or a newer value came.
     pub(super) fn frame(&self, tag: Tag) -> Option<MessageFrame<'_>> {
-        let key = *self.on_way.get(&tag.seq)?;
+        let key = self.key_of(tag.seq)?;
         let value = self.values.get(&key)?;
         let is_open = |sent: &Sent| sent.split == tag.split && sent.acked & mask(tag.index) == 0;
         let sent = value.sent.filter(is_open)?;
@@ -190,7 +205,7 @@ impl LatestOut {
 
     /// Tells that a part arrived; the value if it was its last one.
     pub(super) fn on_acked(&mut self, tag: Tag) -> Option<Done> {
-        let key = *self.on_way.get(&tag.seq)?;
+        let key = self.key_of(tag.seq)?;
         let value = self.values.get_mut(&key)?;
         let parts = value.parts();
         let sent = value.sent.as_mut().filter(|sent| sent.split == tag.split)?;
@@ -199,7 +214,7 @@ impl LatestOut {
             return None;
         }
         let done = Done { cost: value.cost(), notice: value.notice };
-        self.on_way.remove(&tag.seq);
+        self.leave_way(tag.seq);
         self.values.remove(&key);
         Some(done)
     }
@@ -208,7 +223,7 @@ impl LatestOut {
     /// parts and under its number: a peer that has it all the same takes it for what it is. One
     /// that was sent so long ago that its number is ambiguous gets a new one. Whether it waits.
     pub(super) fn begin_anew(&mut self, tag: Tag, part_len: usize) -> bool {
-        let Some(key) = self.on_way.get(&tag.seq).copied() else { return false };
+        let Some(key) = self.key_of(tag.seq) else { return false };
         let Some(value) = self.values.get_mut(&key) else { return false };
         let is_long = value.sent.is_some_and(|sent| sent.part_len as usize > part_len)
             && value.payload.len() > part_len;
@@ -221,7 +236,7 @@ impl LatestOut {
         }
         if is_old {
             value.sent = None;
-            self.on_way.remove(&tag.seq);
+            self.leave_way(tag.seq);
         } else {
             value.split_anew(part_len);
         }
@@ -235,11 +250,11 @@ impl LatestOut {
     /// `part_len` is the longest part now: a value in longer ones is split anew, into more.
     pub(super) fn begin_all_anew(&mut self, part_len: usize) {
         self.waiting.retain(|key| self.values.get(key).is_some_and(|value| value.sent.is_none()));
-        for (place, key) in self.on_way.values().enumerate() {
+        for (place, (_, key)) in self.on_way.iter().enumerate() {
             self.waiting.insert(place, *key);
         }
         let values = &mut self.values;
-        self.on_way.retain(|_, key| {
+        self.on_way.retain(|(_, key)| {
             let Some(value) = values.get_mut(key) else { return false };
             value.split_anew(part_len);
             value.sent.is_some()

@@ -299,7 +299,9 @@ impl Outbox {
 
     /// Whether anything waits to be sent for the first time.
     pub fn is_waiting(&self) -> bool {
-        self.waiting_len() > 0
+        self.reliable.iter().any(ReliableOut::is_waiting)
+            || self.latest.as_ref().is_some_and(|lane| lane.waiting_len() > 0)
+            || self.unreliable.as_ref().is_some_and(|lane| lane.waiting_len() > 0)
     }
 
     /// How many messages wait to be sent for the first time.
@@ -363,6 +365,9 @@ impl Outbox {
     /// The part that should be sent next for the first time and fits into `room`, if one waits:
     /// control before small reliable messages, before the sync lanes, before bulk.
     pub fn next(&mut self, room: usize, scope: Scope) -> Option<(Tag, Urgency)> {
+        if !self.reliable.iter().any(ReliableOut::is_waiting) {
+            return self.next_sync(room).map(|found| (found, Urgency::Bulk));
+        }
         let control = self.lane_at(Place::Control);
         if let Some(found) = control.and_then(|at| self.next_of(at, room)) {
             return Some((found, Urgency::Critical));

@@ -194,7 +194,10 @@ impl Sender {
 
     /// What may be added now, beside what is new and what is lost, to a packet with `room` bytes.
     pub fn repeats(&self, now: Time, occasion: Occasion, room: usize, out: &mut Vec<Repeat>) {
-        self.early.repeats(now, (occasion, room), &self.conditions(now), out);
+        out.clear();
+        if self.early.has_live() {
+            self.early.repeats(now, (occasion, room), &self.conditions(now), out);
+        }
         if occasion == Occasion::Probe && out.is_empty() {
             let mut packets = self.sent.outstanding_below(self.sent.end());
             if let Some((number, _)) = packets.find(|(_, packet)| packet.is_eliciting()) {
@@ -391,7 +394,7 @@ impl Sender {
                 self.set_rate();
             }
         }
-        let tail_at = self.early.poll_timeout(&self.conditions(now));
+        let tail_at = self.tail_at(now);
         if self.due.is_none() && tail_at.is_some_and(|at| now >= at) {
             self.due = Some(Occasion::Tail);
         }
@@ -415,10 +418,15 @@ impl Sender {
         self.due.is_some()
     }
 
+    /// When copies of what is on its way get a packet of their own.
+    fn tail_at(&self, now: Time) -> Option<Time> {
+        let is_any = self.early.has_live();
+        is_any.then(|| self.early.poll_timeout(&self.conditions(now))).flatten()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has work.
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
-        let tail_at = self.early.poll_timeout(&self.conditions(now));
-        let parts = earliest(self.loss.poll_timeout(self.patience()), tail_at);
+        let parts = earliest(self.loss.poll_timeout(self.patience()), self.tail_at(now));
         earliest(parts, self.mtu.poll_timeout())
     }
 
