@@ -1,34 +1,35 @@
 //! The bytes of messages, whose memory is used again: a host that moves a hundred thousand messages
 //! a second asks the allocator for none of them.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Longer ones are rare, and go back to the allocator.
 const POOLED_LEN_MAX: usize = 2_048;
-/// How many buffers wait for use at most, of all lengths together.
-const POOLED_MAX: usize = 1_024;
+/// How many buffers of a length wait on each thread at most, and for all threads together.
+const NEAR_MAX: usize = 32;
+const FAR_MAX: usize = 1_024;
 /// Buffers have 64 bytes, or twice that, and so on up to the longest.
 const LEN_MIN: usize = 64;
 const CLASSES: usize = (POOLED_LEN_MAX / LEN_MIN).ilog2() as usize + 1;
 
-/// Memory for messages. All clones share it, whatever threads they are on.
-#[derive(Clone, Default)]
-pub struct Pool(Arc<Mutex<Free>>);
+/// Buffers that wait for use, by their lengths.
+struct Free([Vec<Vec<u8>>; CLASSES]);
 
-#[derive(Default)]
-struct Free {
-    classes: [Vec<Vec<u8>>; CLASSES],
-    len: usize,
+thread_local! {
+    /// Those of this thread, which nobody else asks for.
+    static NEAR: RefCell<Free> = const { RefCell::new(Free::NONE) };
 }
+
+/// Those that a thread had too many of: one may receive what another one takes.
+static FAR: Mutex<Free> = Mutex::new(Free::NONE);
 
 /// The bytes of a message. Read it as a slice; `to_vec` copies it, `into` makes a vector of it.
 #[derive(Default)]
-pub struct Payload {
-    bytes: Vec<u8>,
-    pool: Option<Pool>,
-}
+pub struct Payload(Vec<u8>);
 
 /// Which buffers hold so many bytes; none for more than the longest.
 fn class_of(len: usize) -> Option<usize> {
@@ -36,51 +37,59 @@ fn class_of(len: usize) -> Option<usize> {
     (len <= POOLED_LEN_MAX).then(|| (len.next_power_of_two() / LEN_MIN).ilog2() as usize)
 }
 
-impl Pool {
-    /// Memory that grows with its use.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+impl Free {
+    const NONE: Self = Self([const { Vec::new() }; CLASSES]);
+
+    fn take(&mut self, class: usize) -> Option<Vec<u8>> {
+        let near = &mut self.0[class];
+        if near.is_empty() {
+            let far = &mut far().0[class];
+            near.extend(far.drain(far.len().saturating_sub(NEAR_MAX / 2)..));
+        }
+        near.pop()
     }
 
+    fn give_back(&mut self, class: usize, buffer: Vec<u8>) {
+        let near = &mut self.0[class];
+        if near.len() >= NEAR_MAX {
+            let far = &mut far().0[class];
+            far.extend(near.drain(NEAR_MAX / 2..));
+            far.truncate(FAR_MAX);
+        }
+        near.push(buffer);
+    }
+}
+
+/// Locked for a few buffers at a time.
+fn far() -> MutexGuard<'static, Free> {
+    // What panicked meanwhile left buffers, which are as good as any.
+    FAR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// None on a thread that ends.
+fn near<T>(act: impl FnOnce(&mut Free) -> T) -> Option<T> {
+    NEAR.try_with(|near| act(&mut near.borrow_mut())).ok()
+}
+
+impl Payload {
     /// These bytes, in memory that was used before where there is some.
     #[must_use]
-    pub fn payload(&self, bytes: &[u8]) -> Payload {
+    pub fn pooled(bytes: &[u8]) -> Self {
         let Some(class) = class_of(bytes.len()) else { return bytes.into() };
-        let free = self.with(|free| {
-            let buffer = free.classes[class].pop();
-            free.len -= usize::from(buffer.is_some());
-            buffer
-        });
-        let mut buffer = free.unwrap_or_else(|| Vec::with_capacity(LEN_MIN << class));
+        let buffer = near(|near| near.take(class)).flatten();
+        let mut buffer = buffer.unwrap_or_else(|| Vec::with_capacity(LEN_MIN << class));
         buffer.extend_from_slice(bytes);
-        Payload { bytes: buffer, pool: Some(self.clone()) }
-    }
-
-    fn give_back(&self, mut buffer: Vec<u8>) {
-        let class = class_of(buffer.capacity());
-        let Some(class) = class.filter(|class| LEN_MIN << class == buffer.capacity()) else {
-            return;
-        };
-        buffer.clear();
-        self.with(|free| {
-            if free.len < POOLED_MAX {
-                free.len += 1;
-                free.classes[class].push(buffer);
-            }
-        });
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Free) -> T) -> T {
-        // What panicked meanwhile left buffers, which are as good as any.
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Self(buffer)
     }
 }
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.give_back(std::mem::take(&mut self.bytes));
+        let class = class_of(self.0.capacity());
+        if let Some(class) = class.filter(|class| LEN_MIN << class == self.0.capacity()) {
+            let mut buffer = mem::take(&mut self.0);
+            buffer.clear();
+            near(|near| near.give_back(class, buffer));
         }
     }
 }
@@ -89,7 +98,7 @@ impl Deref for Payload {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.0
     }
 }
 
@@ -101,16 +110,13 @@ impl AsRef<[u8]> for Payload {
 
 impl Clone for Payload {
     fn clone(&self) -> Self {
-        match &self.pool {
-            Some(pool) => pool.payload(self),
-            None => Self::from(self.bytes.clone()),
-        }
+        Self::pooled(self)
     }
 }
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, pool: None }
+        Self(bytes)
     }
 }
 
@@ -128,8 +134,7 @@ impl<const LEN: usize> From<&[u8; LEN]> for Payload {
 
 impl From<Payload> for Vec<u8> {
     fn from(mut payload: Payload) -> Self {
-        payload.pool = None;
-        std::mem::take(&mut payload.bytes)
+        mem::take(&mut payload.0)
     }
 }
 
@@ -143,51 +148,69 @@ impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes.fmt(f)
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = self.with(|free| free.len);
-        f.debug_struct("Pool").field("free", &free).finish_non_exhaustive()
+        self.0.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
-    fn free(pool: &Pool) -> usize {
-        pool.with(|free| free.len)
+    fn free() -> usize {
+        near(|near| near.0.iter().map(Vec::len).sum()).expect("the thread lives")
+    }
+
+    /// Elsewhere, as this thread may have run other tests.
+    #[expect(clippy::disallowed_methods, reason = "memory of one thread may end on another")]
+    fn on_a_new_thread(act: impl FnOnce() + Send + 'static) {
+        thread::spawn(act).join().expect("it passed");
     }
 
     #[test]
     fn memory_that_was_given_back_is_used_again() {
-        let pool = Pool::new();
-        let first = pool.payload(&[1; 100]);
-        let place = first.as_ptr();
-        assert_eq!(first, [1; 100]);
-        drop(first);
-        assert_eq!(free(&pool), 1);
-        assert_eq!(pool.payload(&[2; 60]), [2; 60], "has a class of its own");
-        assert_eq!(free(&pool), 2);
-        let second = pool.payload(&[2; 128]);
-        assert_eq!((second.as_ptr(), free(&pool)), (place, 1));
-        let copy = second.clone();
-        assert_eq!(copy, second);
-        let taken: Vec<u8> = second.into();
-        assert_eq!((taken, free(&pool)), (vec![2; 128], 1));
+        on_a_new_thread(|| {
+            let first = Payload::pooled(&[1; 100]);
+            let place = first.as_ptr();
+            assert_eq!(first, [1; 100]);
+            drop(first);
+            let before = free();
+            assert_eq!(Payload::pooled(&[2; 60]), [2; 60], "has a class of its own");
+            let second = Payload::pooled(&[2; 128]);
+            assert_eq!(second.as_ptr(), place);
+            let copy = second.clone();
+            assert_eq!(copy, second);
+            let taken: Vec<u8> = second.into();
+            assert_eq!(taken, [2; 128]);
+            drop(copy);
+            assert!(free() >= before, "what became a vector is gone, its copy is back");
+        });
+    }
+
+    #[test]
+    fn what_one_thread_takes_another_can_give_back() {
+        on_a_new_thread(|| {
+            for _ in 0..20 {
+                let all: Vec<_> = (0..100).map(|_| Payload::pooled(&[3; 1_500])).collect();
+                on_a_new_thread(move || drop(all));
+            }
+            let far = far().0[class_of(1_500).expect("it is short enough")].len();
+            assert!((1..=FAR_MAX).contains(&far), "{far} wait");
+        });
     }
 
     #[test]
     fn what_is_long_or_too_much_goes_back_to_the_allocator() {
-        let pool = Pool::new();
-        drop(pool.payload(&[0; POOLED_LEN_MAX + 1]));
-        drop(pool.payload(&[]));
-        assert_eq!(free(&pool), 1);
-        let many: Vec<_> = (0..2 * POOLED_MAX).map(|len| pool.payload(&vec![7; len])).collect();
-        drop(many);
-        assert_eq!(free(&pool), POOLED_MAX);
+        on_a_new_thread(|| {
+            drop(Payload::pooled(&[0; POOLED_LEN_MAX + 1]));
+            drop(Payload::from(vec![0; 100]));
+            assert_eq!(free(), 0);
+            let many: Vec<_> = (0..3 * FAR_MAX).map(|_| Payload::pooled(&[7; 200])).collect();
+            drop(many);
+            assert!(free() <= NEAR_MAX);
+            let far = far().0[class_of(200).expect("it is short enough")].len();
+            assert!(far <= FAR_MAX, "{far} wait");
+        });
     }
 }

@@ -76,6 +76,8 @@ pub struct Server {
     waker: Waker,
     /// When the last turn began, unless the deadline that it met was told of.
     turned_at: Option<Time>,
+    /// The latest time that the host was told.
+    told_at: Time,
     /// Looks at the sockets that are left of this round of [`poll`](Self::poll).
     looks_left: u32,
     encoded: Vec<u8>,
@@ -123,6 +125,7 @@ impl Server {
             waker: Waker::new(bell.waker()),
             bell,
             turned_at: None,
+            told_at: Time::ZERO,
             looks_left: LOOKS_MAX,
             encoded: Vec::new(),
             peers: PeerLedger::new(),
@@ -225,10 +228,11 @@ impl Server {
     ) -> Result<(), SendError> {
         let (kind, key) = (M::KIND, message.key());
         let lane = self.host.config().delivery.lane(kind)?;
+        let now = self.about_now();
         self.encoded.clear();
         message.encode(&mut self.encoded);
         let message = Outgoing { kind, lane, key, payload: &self.encoded, notice };
-        Ok(self.host.send(self.clock.now(), to, message)?)
+        Ok(self.host.send(now, to, message)?)
     }
 
     /// Sends an encoded message to a session. `key` is as in [`Message::key`].
@@ -243,8 +247,9 @@ impl Server {
         payload: &[u8],
     ) -> Result<(), SendError> {
         let lane = self.host.config().delivery.lane(kind)?;
+        let now = self.about_now();
         let message = Outgoing { kind, lane, key, payload, notice: None };
-        Ok(self.host.send(self.clock.now(), to, message)?)
+        Ok(self.host.send(now, to, message)?)
     }
 
     /// Sends a message to every session that is logged in and that `to` picks; it is encoded once.
@@ -259,7 +264,7 @@ impl Server {
         to: impl Fn(&Session) -> bool,
     ) -> Result<Broadcast, SendError> {
         let lane = self.host.config().delivery.lane(M::KIND)?;
-        let now = self.clock.now();
+        let now = self.about_now();
         self.encoded.clear();
         message.encode(&mut self.encoded);
         let (kind, key, payload) = (M::KIND, message.key(), self.encoded.as_slice());
@@ -386,11 +391,19 @@ impl Server {
         self.clock.now()
     }
 
+    /// Early by a few milliseconds at most, which is enough to know for how long something waits
+    /// that is sent when the server turns next.
+    fn about_now(&mut self) -> Time {
+        self.told_at = self.told_at.max(self.clock.at_last_tick());
+        self.told_at
+    }
+
     /// One round of the drain rule: answers, datagrams and time in; datagrams out. Whether more may
     /// have arrived.
     fn turn(&mut self) -> bool {
         let now = self.clock.now();
         self.turned_at = Some(now);
+        self.told_at = now;
         self.shards.iter_mut().for_each(Shard::check);
         for (session, answer) in self.answers.take() {
             // A session that is gone, or was answered already, needs no answer.

@@ -1,7 +1,7 @@
 //! What is sent over a link, or waits for the next one.
 
 use moorline_link::slots::SlotKey;
-use moorline_link::{Control, Lane, LinkEvent, LinkId, Outgoing, SendError, Time};
+use moorline_link::{Control, Lane, LinkEvent, LinkId, Outgoing, Payload, SendError, Time};
 
 use super::Endpoint;
 use super::continuity::place_of;
@@ -20,7 +20,7 @@ impl Endpoint {
             return self.send_to_kept(now, key, message);
         }
         let Outgoing { kind, notice, .. } = message;
-        let payload = self.ready_messages.pool().payload(message.payload);
+        let payload = Payload::pooled(message.payload);
         let link = self.living_link(key)?;
         let sent = link.send(now, Push { place: place_of(&message), kind, payload, notice });
         if let Some(is_high) = link.poll_backlog() {

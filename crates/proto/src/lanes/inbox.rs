@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use moorline_link::Payload;
 use moorline_link::ahead::fetch;
-use moorline_link::payload::Pool;
 
 use super::latest_in::{Heard, LatestIn};
 use super::reliable_in::{OrderedIn, Taken, UnorderedIn};
@@ -24,12 +23,10 @@ pub struct Received {
     pub payload: Payload,
 }
 
-/// Messages that wait for nothing any more, one after the other, and the memory that they are put
-/// into. All links of an endpoint share it.
+/// Messages that wait for nothing any more, one after the other. All links of an endpoint share it.
 #[derive(Debug, Default)]
 pub struct Ready {
     messages: VecDeque<Received>,
-    pool: Pool,
 }
 
 impl Ready {
@@ -41,11 +38,6 @@ impl Ready {
     /// Forgets what a link that ended did not take.
     pub fn clear(&mut self) {
         self.messages.clear();
-    }
-
-    /// Memory for messages.
-    pub const fn pool(&self) -> &Pool {
-        &self.pool
     }
 
     pub(super) fn push(&mut self, received: Received) {
@@ -115,7 +107,7 @@ impl Inbox {
             (Place::Latest(key), Some(seq)) => {
                 let lane = self.latest.get_or_insert_default();
                 match lane.on_frame(key, seq, frame)? {
-                    Heard::Newest => ready.give(frame, ready.pool.payload(frame.payload)),
+                    Heard::Newest => ready.give(frame, Payload::pooled(frame.payload)),
                     Heard::NewestWhole(payload) => ready.give(frame, payload.into()),
                     Heard::Part => {}
                     Heard::Stale => self.stats.stale += 1,
@@ -131,7 +123,7 @@ impl Inbox {
             }
             (_, Some(_)) => self.on_reliable(frame, ready),
             (_, None) => {
-                ready.give(frame, ready.pool.payload(frame.payload));
+                ready.give(frame, Payload::pooled(frame.payload));
                 Ok(())
             }
         }

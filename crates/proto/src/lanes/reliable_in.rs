@@ -3,6 +3,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
+use moorline_link::Payload;
+
 use super::assembly::{Added, Assembly};
 use super::inbox::{Ready, Received};
 use super::{SPAN_MAX, Violation};
@@ -61,7 +63,7 @@ impl OrderedIn {
             let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
             if seq == self.next && self.waiting.is_empty() {
                 self.next += 1;
-                out.give(frame, out.pool().payload(frame.payload));
+                out.give(frame, Payload::pooled(frame.payload));
             } else if let Entry::Vacant(place) = self.waiting.entry(seq) {
                 place.insert(Waiting::Whole { kind: frame.kind, payload: frame.payload.into() });
                 self.release(frame.place, out);
@@ -143,7 +145,7 @@ impl UnorderedIn {
         }
         let Some(fragment) = frame.fragment else {
             self.mark(seq);
-            out.give(frame, out.pool().payload(frame.payload));
+            out.give(frame, Payload::pooled(frame.payload));
             let charge = frame.payload.len() as u64 + MESSAGE_CHARGE;
             return Ok(Taken { charge, ..Taken::default() });
         };
