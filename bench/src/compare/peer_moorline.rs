@@ -1,11 +1,13 @@
 //! Moorline by its front door: the native protocol in its default settings.
 
+use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use moorline::{
-    Client, ClientConfig, ClientEvent, EventKind, HostPublicKey, Incoming, Lane as OurLane, Limits,
-    Listener, Server as OurServer, ServerConfig, ServerEvent, SessionId, State, host_key,
+    Client, ClientConfig, ClientEvent, Detector, EventKind, HostPublicKey, Incoming,
+    Lane as OurLane, Limits, Listener, LivenessPolicy, Server as OurServer, ServerConfig,
+    ServerEvent, SessionId, State, host_key,
 };
 
 use super::seam::{Clients, Event, Lane, Pace, Peer, Server, told};
@@ -17,7 +19,8 @@ pub(super) const MOORLINE: Peer = Peer {
     name: "moorline",
     settings: "native protocol in its defaults, always encrypted (AES-128-GCM or \
                ChaCha20-Poly1305, Noise handshake); poll_until the next tick, flush after it; \
-               unreliable: its unreliable lane; limits raised for clients of one address",
+               unreliable: its unreliable lane; limits raised for clients of one address; with \
+               50,000 idle clients or more a heartbeat every 10 s instead of every 2 s",
     is_reliable: true,
     clients_max: u32::MAX,
     message_len_max: usize::MAX,
@@ -50,8 +53,21 @@ const NAP_PER_CLIENT: Duration = Duration::from_micros(5);
 const NAP_MIN: Duration = Duration::from_micros(50);
 
 /// Very many clients that have nothing to do are looked at this seldom, or the load would take the
-/// processor from the server.
+/// processor from the server; and a few at a time, or all that they say would arrive at once.
 const REST_PER_CLIENT: Duration = Duration::from_micros(20);
+const RESTING_PER_PASS: u32 = 64;
+
+/// So many that are idle say that they are there less often, as their host's owner would have it.
+const CROWD: u32 = 50_000;
+
+/// How often, and after what silence they are missed.
+const PATIENCE: LivenessPolicy = LivenessPolicy {
+    beat_interval: Duration::from_secs(10),
+    degraded_after: Duration::from_secs(21),
+    timeout: Duration::from_secs(28),
+    sleep_tolerance: Duration::from_secs(1),
+    detector: Detector::Fixed,
+};
 
 /// A client binds to no address, of which a family of addresses has as many as there are ports:
 /// others dial the server's second listener.
@@ -83,6 +99,10 @@ struct Moorline {
     sessions: Vec<Option<SessionId>>,
 }
 
+fn is_crowd(trial: &Trial) -> bool {
+    trial.scenario == Scenario::Idle && trial.all >= CROWD
+}
+
 fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String> {
     let key = host_key::generate().map_err(told)?;
     let public = key.public();
@@ -92,6 +112,9 @@ fn serve(trial: &Trial, pace: Pace) -> Result<(Box<dyn Server>, String), String>
     let most = trial.clients as usize * 2 + 64;
     config.host.limits =
         Limits { sessions_max: most, sessions_per_address_max: most, ..Limits::default() };
+    if is_crowd(trial) {
+        config.host.liveness = PATIENCE;
+    }
     if trial.clients > CLIENTS_PER_FAMILY {
         let more = config.listeners.first().cloned().map(|listener| match listener {
             Listener::Native { key, native, .. } => {
@@ -176,11 +199,15 @@ struct MoorlineClients {
     /// Whether each has something to flush.
     has_sent: Vec<bool>,
     is_idle: bool,
-    /// When the next round of looks at all sockets begins.
+    is_crowd: bool,
+    /// Who is looked at now, and when the next pass begins.
+    pass: VecDeque<u32>,
     look_at: Instant,
-    /// Who is looked at next, and whether anything was found in this round.
-    next: usize,
+    /// With whom that one begins, and whether anything was found in this one.
+    next: u32,
     is_found: bool,
+    /// Who waits for answers, in every pass.
+    connecting: VecDeque<u32>,
 }
 
 fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
@@ -190,17 +217,54 @@ fn join(trial: &Trial, invitation: &str) -> Result<Box<dyn Clients>, String> {
     Ok(Box::new(MoorlineClients {
         first: trial.first,
         is_idle: trial.scenario == Scenario::Idle,
+        is_crowd: is_crowd(trial),
         look_at: Instant::now(),
         to: to.map_err(told)?,
         key,
         clients: Vec::new(),
         has_sent: Vec::new(),
+        pass: VecDeque::new(),
         next: 0,
         is_found: false,
+        connecting: VecDeque::new(),
     }))
 }
 
 impl MoorlineClients {
+    /// What a client has to tell.
+    fn look(&mut self, client: u32, payload: &mut Vec<u8>) -> Option<Event> {
+        while let Some(event) = self.clients[client as usize].poll() {
+            let event = Self::event(client, event, payload);
+            if let Some(Event::Connected(client)) = event {
+                self.connecting.retain(|other| *other != client);
+            }
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// Chooses who is looked at now, and when others are.
+    fn begin_pass(&mut self, deadline: Instant) {
+        let (now, all) = (Instant::now(), self.clients.len() as u32);
+        let mut some = all;
+        if self.is_idle {
+            self.pass.extend(&self.connecting);
+            // More of them where what was done meanwhile took longer than they are left alone for.
+            let late =
+                now.saturating_duration_since(self.look_at).div_duration_f64(REST_PER_CLIENT);
+            some = all.min(RESTING_PER_PASS + late as u32);
+        }
+        self.pass.extend((self.next..self.next + some).map(|client| client % all));
+        self.next = (self.next + some).checked_rem(all).unwrap_or(0);
+        self.look_at = match (self.is_idle, std::mem::take(&mut self.is_found)) {
+            (true, _) => self.look_at.max(now) + REST_PER_CLIENT * some,
+            (false, true) => now,
+            (false, false) => deadline.min(now + (NAP_PER_CLIENT * some).max(NAP_MIN)),
+        };
+    }
+
     fn event(client: u32, event: ClientEvent, payload: &mut Vec<u8>) -> Option<Event> {
         match event {
             ClientEvent::Message(it) => Some(message(client, &it, payload)),
@@ -219,44 +283,36 @@ impl MoorlineClients {
 impl Clients for MoorlineClients {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let client = self.first + client;
-        let config = ClientConfig::native(format!("client-{client}"), self.key)
+        let mut config = ClientConfig::native(format!("client-{client}"), self.key)
             .with_kind(RELIABLE, OurLane::ReliableOrdered)
             .with_kind(UNRELIABLE, OurLane::Unreliable);
+        if self.is_crowd {
+            config.dialer.liveness = PATIENCE;
+        }
         let to = self.to.get((client / CLIENTS_PER_FAMILY) as usize).ok_or("no ports are left")?;
         self.has_sent.push(false);
+        self.connecting.push_back(self.clients.len() as u32);
         self.clients.push(Client::connect(*to, config).map_err(told)?);
         Ok(())
     }
 
     fn poll(&mut self, deadline: Instant, payload: &mut Vec<u8>) -> Option<Event> {
         loop {
-            if self.next == 0 && Instant::now() < self.look_at {
-                sleep_until(deadline.min(self.look_at));
-                if Instant::now() >= deadline {
-                    return None;
+            while let Some(client) = self.pass.front() {
+                if let Some(event) = self.look(*client, payload) {
+                    self.is_found = true;
+                    return Some(event);
                 }
+                self.pass.pop_front();
             }
-            while let Some(client) = self.clients.get_mut(self.next) {
-                while let Some(event) = client.poll() {
-                    if let Some(event) = Self::event(self.next as u32, event, payload) {
-                        self.is_found = true;
-                        return Some(event);
-                    }
-                }
-                self.next += 1;
-            }
-            self.next = 0;
             let now = Instant::now();
-            let clients = self.clients.len() as u32;
-            let is_found = std::mem::take(&mut self.is_found);
-            self.look_at = match (self.is_idle, is_found) {
-                (true, _) => now + REST_PER_CLIENT * clients,
-                (false, true) => now,
-                (false, false) => deadline.min(now + (NAP_PER_CLIENT * clients).max(NAP_MIN)),
-            };
-            if now >= deadline {
+            if now < self.look_at {
+                sleep_until(deadline.min(self.look_at));
+            }
+            if Instant::now() >= deadline {
                 return None;
             }
+            self.begin_pass(deadline);
         }
     }
 

@@ -73,6 +73,8 @@ pub struct Trial {
     pub scenario: Scenario,
     /// By how many clients.
     pub clients: u32,
+    /// How many there are in all, where these are one load's.
+    pub all: u32,
     /// Which of all is the first of these: a process has not enough files for very many.
     pub first: u32,
     /// Bytes of a message, in [`Scenario::Echo`].
@@ -151,6 +153,7 @@ pub fn trials(scenario: Scenario, clients: &[u32], seconds: f64, is_quick: bool)
         peer: String::new(),
         scenario,
         clients,
+        all: clients,
         first: 0,
         message_len,
         window,
