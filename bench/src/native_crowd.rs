@@ -155,7 +155,7 @@ impl NativeCrowd {
     pub fn arrive(&mut self, now: Time, arrivals: &mut [Arrival]) -> u32 {
         let mut messages = 0;
         for (from, datagram) in arrivals {
-            self.host.handle_in_place(now, (0, Port(0)), *from, datagram);
+            self.host.handle_in_place(now, (0, Port(0)), (*from).into(), datagram);
             while let Some(event) = self.host.poll_event() {
                 match event {
                     HostEvent::Login { session, .. } => {

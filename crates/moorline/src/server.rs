@@ -403,8 +403,8 @@ impl Server {
                 may_have_more = true;
                 break;
             }
-            may_have_more |= pipe.receive(socket, |from, datagram| {
-                host.handle_in_place(now, *route, from, datagram);
+            may_have_more |= pipe.receive(socket, |origin, datagram| {
+                host.handle_in_place(now, *route, origin, datagram);
                 if host.is_backlogged() {
                     ControlFlow::Break(())
                 } else {
@@ -423,7 +423,7 @@ impl Server {
         pipe.send(|datagram| {
             let (transport, transmit) = host.poll_transmit(now, datagram)?;
             let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
-            Some((socket, transmit.to))
+            Some((socket, (transmit.to, transmit.ecn)))
         });
         self.shards.iter().for_each(Shard::flush);
     }

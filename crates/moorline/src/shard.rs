@@ -261,10 +261,10 @@ impl Worker {
     }
 
     fn receive(&mut self, now: Time, seam: &Seam) -> bool {
-        self.pipe.receive(0, |from, datagram| {
+        self.pipe.receive(0, |origin, datagram| {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
-            endpoint.handle_in_place(now, Port(0), from, datagram);
+            endpoint.handle_in_place(now, Port(0), origin, datagram);
             ControlFlow::Continue(())
         })
     }
@@ -274,7 +274,7 @@ impl Worker {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
             let transmit = endpoint.poll_transmit(now, datagram)?;
-            Some((0, transmit.to))
+            Some((0, (transmit.to, transmit.ecn)))
         });
         *lock(&seam.traffic) = self.pipe.traffic();
     }

@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
+use moorline_link::Ecn;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
 
 /// The longest datagram, and the most that the system joins into one piece.
@@ -32,7 +33,7 @@ pub(crate) struct Arrivals {
 #[derive(Debug)]
 pub(crate) struct Arrival<'a> {
     pub(crate) from: SocketAddr,
-    pub(crate) is_marked: bool,
+    pub(crate) ecn: Ecn,
     pub(crate) datagram: &'a mut [u8],
 }
 
@@ -74,8 +75,16 @@ impl Arrivals {
         let base = index * PIECE_LEN_MAX;
         Some(Arrival {
             from: piece.addr,
-            is_marked: piece.ecn == Some(EcnCodepoint::Ce),
+            ecn: ecn_of(piece.ecn),
             datagram: &mut self.bytes[base + start..base + end],
         })
+    }
+}
+
+const fn ecn_of(codepoint: Option<EcnCodepoint>) -> Ecn {
+    match codepoint {
+        None => Ecn::NotCapable,
+        Some(EcnCodepoint::Ect0 | EcnCodepoint::Ect1) => Ecn::Capable,
+        Some(EcnCodepoint::Ce) => Ecn::Congested,
     }
 }
