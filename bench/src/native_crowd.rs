@@ -161,7 +161,7 @@ impl NativeCrowd {
             let ahead = arrivals.get(at + AHEAD).map_or(&[][..], |(_, datagram)| datagram);
             self.host.expect(0, ahead);
             let (from, datagram) = &mut arrivals[at];
-            self.host.handle_in_place(now, (0, Port(0)), *from, datagram);
+            self.host.handle_in_place(now, (0, Port(0)), (*from).into(), datagram);
             while let Some(event) = self.host.poll_event() {
                 match event {
                     HostEvent::Login { session, .. } => {

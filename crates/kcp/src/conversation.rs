@@ -136,7 +136,7 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(now: Time, route: Route, owner: Owner, outbox: &Shared) -> Self {
-        let transmit = Transmit { port: route.port, to: route.address };
+        let transmit = Transmit::unmarked(route.port, route.address);
         let mut kcp = Kcp::new(route.number, outbox.sink(transmit));
         kcp.set_mtu(MTU).expect("the MTU is above the least");
         kcp.set_nodelay(true, INTERVAL as i32, 2, true);

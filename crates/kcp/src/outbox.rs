@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn datagrams_leave_in_order_and_a_full_box_drops_the_newest() {
         let shared = Shared::new(10);
-        let to = |port| Transmit { port: Port(port), to: ([127, 0, 0, 1], 9).into() };
+        let to = |port| Transmit::unmarked(Port(port), ([127, 0, 0, 1], 9).into());
         let mut taken = Vec::new();
         for _ in 0..2 {
             shared.lock().put(to(0), b"first");

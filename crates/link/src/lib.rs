@@ -15,6 +15,7 @@
 //! * [`wheel`]: a timing wheel, so that a quiet session or link costs nothing a tick.
 //! * [`identity`]: who logged in, and how a stranger's bytes are printed.
 //! * [`network`]: which addresses are one party's.
+//! * [`ecn`]: what a datagram says of the congestion that it met.
 //! * [`payload`]: the bytes of messages, whose memory is used again.
 //! * [`lane`]: how a message travels, and which kinds of message travel how.
 //! * [`reason`]: why something was refused, closed or lost.
@@ -22,6 +23,7 @@
 //! * [`memory`]: a transport without a protocol, for tests and measurements.
 
 pub mod ahead;
+pub mod ecn;
 pub mod identity;
 pub mod index;
 pub mod lane;
@@ -35,12 +37,13 @@ pub mod time;
 pub mod transport;
 pub mod wheel;
 
+pub use ecn::Ecn;
 pub use identity::Identity;
 pub use lane::{Delivery, Lane, Overflow};
 pub use payload::Payload;
 pub use reason::{Reason, Refusal, RefusalCode};
 pub use time::Time;
 pub use transport::{
-    Control, LinkEvent, LinkId, LinkStats, Message, Outgoing, Port, Resumes, SendError, Transmit,
-    Transport,
+    Control, LinkEvent, LinkId, LinkStats, Message, Origin, Outgoing, Port, Resumes, SendError,
+    Transmit, Transport,
 };

@@ -161,7 +161,7 @@ impl Transport for Memory {
     fn poll_transmit(&mut self, _: Time, datagram: &mut Vec<u8>) -> Option<Transmit> {
         let (to, bytes) = self.outbox.pop_front()?;
         *datagram = bytes;
-        Some(Transmit { port: Port(0), to })
+        Some(Transmit::unmarked(Port(0), to))
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {

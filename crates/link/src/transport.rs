@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::ecn::Ecn;
 use crate::lane::Lane;
 use crate::payload::Payload;
 use crate::reason::{Reason, Refusal};
@@ -36,6 +37,31 @@ pub struct Transmit {
     pub port: Port,
     /// The address it goes to.
     pub to: SocketAddr,
+    /// Whether routers may mark it.
+    pub ecn: Ecn,
+}
+
+impl Transmit {
+    /// One that routers may not mark.
+    pub const fn unmarked(port: Port, to: SocketAddr) -> Self {
+        Self { port, to, ecn: Ecn::NotCapable }
+    }
+}
+
+/// Where a datagram comes from, and what happened to it on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it says that it comes from; a hint, not a proof.
+    pub from: SocketAddr,
+    /// Whether a router marked it.
+    pub ecn: Ecn,
+}
+
+impl From<SocketAddr> for Origin {
+    /// Nothing is known of a mark.
+    fn from(from: SocketAddr) -> Self {
+        Self { from, ecn: Ecn::NotCapable }
+    }
 }
 
 /// A message to send; the bytes stay the caller's.
@@ -384,13 +410,14 @@ pub trait Transport: fmt::Debug {
         false
     }
 
-    /// A datagram arrived on `port`. Whatever it holds, this only counts, or changes the link it
-    /// belongs to.
+    /// A datagram arrived on `port`, without a mark of a router. Whatever it holds, this only
+    /// counts, or changes the link it belongs to.
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]);
 
     /// The same, where nobody needs the datagram's bytes afterwards: it is decrypted where it lies.
-    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
-        self.handle_datagram(now, port, from, datagram);
+    /// A transport that does not know what a router's mark means passes over it.
+    fn handle_in_place(&mut self, now: Time, port: Port, origin: Origin, datagram: &mut [u8]) {
+        self.handle_datagram(now, port, origin.from, datagram);
     }
 
     /// A datagram arrived and is handled after those that were told of before: its link's memory
@@ -529,8 +556,8 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         (**self).handle_datagram(now, port, from, datagram);
     }
-    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
-        (**self).handle_in_place(now, port, from, datagram);
+    fn handle_in_place(&mut self, now: Time, port: Port, origin: Origin, datagram: &mut [u8]) {
+        (**self).handle_in_place(now, port, origin, datagram);
     }
     fn expect(&mut self, datagram: &[u8]) -> Option<LinkId> {
         (**self).expect(datagram)

@@ -319,8 +319,8 @@ impl Client {
                 may_have_more = true;
                 break;
             }
-            may_have_more |= pipe.receive(socket, |from, datagram, _| {
-                dialer.handle_in_place(now, Port(port), from, datagram);
+            may_have_more |= pipe.receive(socket, |origin, datagram, _| {
+                dialer.handle_in_place(now, Port(port), origin, datagram);
                 if dialer.is_backlogged() {
                     ControlFlow::Break(())
                 } else {
@@ -349,7 +349,7 @@ impl Client {
         let Self { dialer, pipe, .. } = self;
         pipe.send(|datagram| {
             let transmit = dialer.poll_transmit(now, datagram)?;
-            Some((usize::from(transmit.port.0), transmit.to))
+            Some((usize::from(transmit.port.0), (transmit.to, transmit.ecn)))
         });
     }
 

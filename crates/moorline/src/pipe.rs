@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use moorline_link::transport::Volume;
+use moorline_link::Ecn;
+use moorline_link::transport::{Origin, Volume};
 use moorline_udp::{Departures, Recv, Sockets};
 
 /// Longer datagrams are none of ours.
@@ -74,16 +75,16 @@ impl Pipe {
     pub(crate) fn receive(
         &mut self,
         socket: usize,
-        mut each: impl FnMut(SocketAddr, &mut [u8], &[u8]) -> ControlFlow<()>,
+        mut each: impl FnMut(Origin, &mut [u8], &[u8]) -> ControlFlow<()>,
     ) -> bool {
         for _ in 0..RECEIVE_BUDGET {
             match self.sockets.recv(socket) {
                 Recv::Datagram { datagram, .. } if datagram.len() > RECEIVE_LEN_MAX => {
                     self.receive_errors += 1;
                 }
-                Recv::Datagram { from, datagram, ahead, .. } => {
+                Recv::Datagram { from, datagram, ecn, ahead } => {
                     self.received.add(datagram.len());
-                    if each(from, datagram, ahead).is_break() {
+                    if each(Origin { from, ecn }, datagram, ahead).is_break() {
                         return true;
                     }
                 }
@@ -100,7 +101,7 @@ impl Pipe {
     /// Sends what `next` writes, until there is no more or a socket is full.
     pub(crate) fn send(
         &mut self,
-        mut next: impl FnMut(&mut Vec<u8>) -> Option<(usize, SocketAddr)>,
+        mut next: impl FnMut(&mut Vec<u8>) -> Option<(usize, (SocketAddr, Ecn))>,
     ) {
         loop {
             while self.departures.len() < DEPARTURES_MAX {

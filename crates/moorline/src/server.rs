@@ -416,9 +416,9 @@ impl Server {
                 may_have_more = true;
                 break;
             }
-            may_have_more |= pipe.receive(socket, |from, datagram, ahead| {
+            may_have_more |= pipe.receive(socket, |origin, datagram, ahead| {
                 host.expect(route.0, ahead);
-                host.handle_in_place(now, *route, from, datagram);
+                host.handle_in_place(now, *route, origin, datagram);
                 if host.is_backlogged() {
                     ControlFlow::Break(())
                 } else {
@@ -437,7 +437,7 @@ impl Server {
         pipe.send(|datagram| {
             let (transport, transmit) = host.poll_transmit(now, datagram)?;
             let socket = routes.iter().position(|route| *route == (transport, transmit.port))?;
-            Some((socket, transmit.to))
+            Some((socket, (transmit.to, transmit.ecn)))
         });
         self.shards.iter().for_each(Shard::flush);
     }

@@ -261,11 +261,11 @@ impl Worker {
     }
 
     fn receive(&mut self, now: Time, seam: &Seam) -> bool {
-        self.pipe.receive(0, |from, datagram, ahead| {
+        self.pipe.receive(0, |origin, datagram, ahead| {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
             endpoint.expect(ahead);
-            endpoint.handle_in_place(now, Port(0), from, datagram);
+            endpoint.handle_in_place(now, Port(0), origin, datagram);
             ControlFlow::Continue(())
         })
     }
@@ -275,7 +275,7 @@ impl Worker {
             let mut core = seam.core();
             let (now, endpoint) = core.at(now);
             let transmit = endpoint.poll_transmit(now, datagram)?;
-            Some((0, transmit.to))
+            Some((0, (transmit.to, transmit.ecn)))
         });
         *lock(&seam.traffic) = self.pipe.traffic();
     }

@@ -45,8 +45,8 @@ use moorline_link::slots::{SlotKey, Slots};
 use moorline_link::transport::{Counter, DialError};
 use moorline_link::wheel::Wheel;
 use moorline_link::{
-    Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Port, Reason, Refusal, SendError, Time,
-    Transmit, Transport,
+    Control, Lane, LinkEvent, LinkId, LinkStats, Origin, Outgoing, Port, Reason, Refusal,
+    SendError, Time, Transmit, Transport,
 };
 
 use crate::crypto::{
@@ -265,7 +265,8 @@ impl Endpoint {
         }
     }
 
-    fn receive_as_host(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], via: Via) {
+    fn receive_as_host(&mut self, now: Time, origin: Origin, datagram: &mut [u8], via: Via) {
+        let from = origin.from;
         match Datagram::parse(Direction::ToHost, datagram) {
             Ok(Datagram::ClientHello(hello)) => {
                 self.on_hello(now, (from, via), &hello, datagram);
@@ -276,7 +277,7 @@ impl Endpoint {
                 Door::list_versions(id, &mut answer);
                 self.answer(from, answer);
             }
-            Ok(Datagram::Short(header)) => self.on_packet(now, (from, via), &header, datagram),
+            Ok(Datagram::Short(header)) => self.on_packet(now, (origin, via), &header, datagram),
             _ => self.counts.malformed += 1,
         }
     }
@@ -319,10 +320,11 @@ impl Endpoint {
     fn on_packet(
         &mut self,
         now: Time,
-        (from, via): (SocketAddr, Via),
+        (origin, via): (Origin, Via),
         header: &ShortHeader,
         datagram: &mut [u8],
     ) {
+        let from = origin.from;
         let Some(connection) = header.connection else { return };
         if via == Via::Socket
             && let Some(sibling) = self.sibling_of(connection)
@@ -334,7 +336,7 @@ impl Endpoint {
         if key.is_some_and(|key| self.links.get(key).is_some_and(Entry::is_linked))
             && let Some(key) = key
         {
-            self.take_in(now, key, from, (header, datagram));
+            self.take_in(now, key, origin, (header, datagram));
             return;
         }
         self.counts.stray += 1;
@@ -350,9 +352,9 @@ impl Endpoint {
         }
     }
 
-    fn receive_as_client(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+    fn receive_as_client(&mut self, now: Time, origin: Origin, datagram: &mut [u8]) {
         match Datagram::parse(Direction::ToClient, datagram) {
-            Ok(Datagram::Short(header)) => self.on_packet_of_host(now, from, &header, datagram),
+            Ok(Datagram::Short(header)) => self.on_packet_of_host(now, origin, &header, datagram),
             Ok(Datagram::Retry(retry)) => self.on_answer_of_host(now, retry.id, |dialing| {
                 dialing.on_cookie(now, *retry.cookie);
                 None
@@ -372,14 +374,14 @@ impl Endpoint {
     fn on_packet_of_host(
         &mut self,
         now: Time,
-        from: SocketAddr,
+        origin: Origin,
         header: &ShortHeader,
         datagram: &mut [u8],
     ) {
         let Side::Client(client) = &self.side else { return };
         let mut candidates = client.links.iter().rev().copied().filter(|key| {
             let entry = self.links.get(*key);
-            entry.is_some_and(|entry| entry.address == from && entry.link().is_some())
+            entry.is_some_and(|entry| entry.address == origin.from && entry.link().is_some())
         });
         let Some(newest) = candidates.next() else {
             self.counts.stray += 1;
@@ -396,9 +398,9 @@ impl Endpoint {
             }
             // One that does not open is not what it was any more.
             let is_taken = if is_only {
-                self.take_in(now, key, from, (header, &mut *datagram))
+                self.take_in(now, key, origin, (header, &mut *datagram))
             } else {
-                self.take_in(now, key, from, (header, &mut datagram.to_vec()))
+                self.take_in(now, key, origin, (header, &mut datagram.to_vec()))
             };
             if is_taken {
                 return;
@@ -420,19 +422,19 @@ impl Transport for Endpoint {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(datagram);
-        self.handle_in_place(now, port, from, &mut scratch);
+        self.handle_in_place(now, port, from.into(), &mut scratch);
         self.scratch = scratch;
     }
 
-    fn handle_in_place(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &mut [u8]) {
+    fn handle_in_place(&mut self, now: Time, port: Port, origin: Origin, datagram: &mut [u8]) {
         self.note_listening(now);
         if port != Port(0) {
             self.counts.malformed += 1;
             return;
         }
         match &self.side {
-            Side::Host(_) => self.receive_as_host(now, from, datagram, Via::Socket),
-            Side::Client(_) => self.receive_as_client(now, from, datagram),
+            Side::Host(_) => self.receive_as_host(now, origin, datagram, Via::Socket),
+            Side::Client(_) => self.receive_as_client(now, origin, datagram),
         }
     }
 
@@ -453,12 +455,12 @@ impl Transport for Endpoint {
         let port = Port(0);
         if let Some((to, answer)) = self.answers.pop_front() {
             *datagram = answer;
-            return Some(Transmit { port, to });
+            return Some(Transmit::unmarked(port, to));
         }
         self.fetch_ready();
         while let Some(key) = self.ready.pop_front() {
-            if let Some(to) = self.transmit_of(now, key, datagram) {
-                return Some(Transmit { port, to });
+            if let Some((to, ecn)) = self.transmit_of(now, key, datagram) {
+                return Some(Transmit { port, to, ecn });
             }
         }
         None

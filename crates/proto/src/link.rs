@@ -96,6 +96,8 @@ pub struct Setup {
     pub linger: Duration,
     /// Packets that one key seals before the next takes its place.
     pub key_packets_max: u32,
+    /// Whether routers may mark packets.
+    pub ecn: bool,
 }
 
 /// One link.
@@ -137,8 +139,6 @@ pub struct Link {
     /// Packets that needed no acknowledgement, since the last one that did.
     quiet: u32,
     clock: Option<ClockSample>,
-    /// How many packets the peer counted as marked by the path.
-    marks: u32,
     received: Volume,
     sent: Volume,
 }
@@ -165,6 +165,8 @@ pub struct NativeStats {
     /// Packets of the peer that did not arrive, in parts of a million: the numbers that are missing
     /// below the largest. Peers leave out about two in a thousand on purpose.
     pub loss_in_ppm: u32,
+    /// Packets of the peer that came with a router's mark.
+    pub marks_in: u64,
     /// The peer's clock.
     pub clock: Option<ClockSample>,
     /// Datagrams and bytes from the peer.
@@ -229,6 +231,7 @@ impl Link {
             repetition: setup.repetition,
             mtu_max: setup.datagram_len_max,
             ack_delay_max: setup.peer_ack_delay_max,
+            ecn: setup.ecn,
         });
         let fitted_mtu = sender.mtu();
         let part_len = part_len(fitted_mtu, setup.connection);
@@ -260,7 +263,6 @@ impl Link {
             fitted_mtu,
             quiet: 0,
             clock: None,
-            marks: 0,
             received: Volume::default(),
             sent: Volume::default(),
         }
@@ -538,6 +540,7 @@ impl Link {
             outbox: self.outbox.stats(),
             inbox: self.inbox.stats(),
             loss_in_ppm: u32::try_from(loss_in_ppm).unwrap_or(u32::MAX),
+            marks_in: self.acks.marks,
             clock: self.clock,
             received: self.received,
             sent: self.sent,

@@ -11,11 +11,13 @@
 //! * [`estimate`]: how likely a loss is, and how many copies that asks for.
 //! * [`early`]: which frames are on their way, and which to send again before they are lost.
 //! * [`congestion`] and [`pacer`]: how many bytes may be on their way, and how they are spread.
+//! * [`ecn`]: whether routers may mark packets, and what their marks say.
 //! * [`mtu`]: how long a packet may be.
 //! * [`sender`]: all of these together.
 
 pub mod congestion;
 pub mod early;
+pub mod ecn;
 pub mod estimate;
 pub mod loss;
 pub mod mtu;

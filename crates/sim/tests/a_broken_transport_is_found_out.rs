@@ -126,7 +126,7 @@ impl Wrapped {
             Flaw::Panics if is_due => panic!("as the test wants it"),
             Flaw::DependsOnTheProcess if is_due => {
                 let count = COUNT.fetch_add(1, Ordering::Relaxed);
-                let noise = Transmit { port: Port(0), to: self.heard_from };
+                let noise = Transmit::unmarked(Port(0), self.heard_from);
                 self.more.push_back((noise, count.to_le_bytes().to_vec()));
             }
             _ => {}
@@ -144,7 +144,7 @@ impl Transport for Wrapped {
         let is_stranger = from.ip().to_string().starts_with("203.");
         if is_stranger && self.flaw == Flaw::AnswersStrangersAtLength {
             let answer = vec![7; datagram.len() + 1];
-            self.more.push_back((Transmit { port, to: from }, answer));
+            self.more.push_back((Transmit::unmarked(port, from), answer));
         }
         if is_stranger
             && self.flaw == Flaw::IsDisturbedByStrangers

@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
+use moorline_link::Ecn;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
 
 /// Room for the most that the system joins into one piece, 65,535 bytes, and some: most pieces are
@@ -37,7 +38,7 @@ pub(crate) struct Arrivals {
 #[derive(Debug)]
 pub(crate) struct Arrival<'a> {
     pub(crate) from: SocketAddr,
-    pub(crate) is_marked: bool,
+    pub(crate) ecn: Ecn,
     pub(crate) datagram: &'a mut [u8],
     pub(crate) ahead: &'a [u8],
 }
@@ -86,9 +87,17 @@ impl Arrivals {
         let later_at = (AHEAD - 1) * PIECE_ROOM;
         Some(Arrival {
             from: piece.addr,
-            is_marked: piece.ecn == Some(EcnCodepoint::Ce),
+            ecn: ecn_of(piece.ecn),
             datagram: &mut taken[base + start..base + end],
             ahead: left.get(later_at..later_at + later_len).unwrap_or_default(),
         })
+    }
+}
+
+const fn ecn_of(codepoint: Option<EcnCodepoint>) -> Ecn {
+    match codepoint {
+        None => Ecn::NotCapable,
+        Some(EcnCodepoint::Ect0 | EcnCodepoint::Ect1) => Ecn::Capable,
+        Some(EcnCodepoint::Ce) => Ecn::Congested,
     }
 }

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use mio::net::UdpSocket;
+use moorline_link::Ecn;
 use quinn_udp::{Transmit, UdpSocketState};
+
+use crate::os;
 
 /// How many datagrams to different peers one call sends.
 #[cfg(target_os = "linux")]
@@ -26,6 +29,7 @@ pub struct Departures {
 struct Departure {
     socket: usize,
     to: SocketAddr,
+    ecn: Ecn,
     bytes: Range<usize>,
 }
 
@@ -52,11 +56,12 @@ impl Departures {
         Self { bytes: Vec::new(), datagrams: Vec::new(), gone: 0 }
     }
 
-    /// Adds a datagram, which leaves by this socket.
-    pub fn push(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) {
+    /// Adds a datagram, which leaves by this socket, and which routers may mark or not. Only
+    /// those that are marked alike leave with one call.
+    pub fn push(&mut self, socket: usize, (to, ecn): (SocketAddr, Ecn), datagram: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(datagram);
-        self.datagrams.push(Departure { socket, to, bytes: start..self.bytes.len() });
+        self.datagrams.push(Departure { socket, to, ecn, bytes: start..self.bytes.len() });
     }
 
     /// How many datagrams wait.
@@ -74,6 +79,11 @@ impl Departures {
     /// By which socket the next datagrams leave.
     pub(crate) fn socket(&self) -> Option<usize> {
         Some(self.datagrams.get(self.gone)?.socket)
+    }
+
+    /// The mark of the next datagrams.
+    pub(crate) fn ecn(&self) -> Ecn {
+        self.datagrams.get(self.gone).map_or(Ecn::NotCapable, |first| first.ecn)
     }
 
     /// The next datagram alone.
@@ -123,7 +133,8 @@ fn run_len(datagrams: &[Departure], run_max: usize) -> usize {
     let (len, mut bytes, mut run) = (first.bytes.len(), 0, 0);
     for datagram in datagrams.iter().take(run_max.max(1)) {
         bytes += datagram.bytes.len();
-        let is_alike = datagram.socket == first.socket && datagram.to == first.to;
+        let is_alike =
+            datagram.socket == first.socket && datagram.to == first.to && datagram.ecn == first.ecn;
         // An empty datagram cannot be cut out of anything.
         let fits = (1..=len).contains(&datagram.bytes.len()) && bytes <= RUN_LEN_MAX;
         if !is_alike || !fits {
@@ -137,12 +148,13 @@ fn run_len(datagrams: &[Departure], run_max: usize) -> usize {
     run.max(1)
 }
 
-/// How many of the first datagrams leave by one socket and begin no run.
+/// How many of the first datagrams leave by one socket, marked alike, and begin no run.
 #[cfg(target_os = "linux")]
 fn many_len(datagrams: &[Departure], run_max: usize) -> usize {
     let Some(first) = datagrams.first() else { return 0 };
     let is_alone = |index: usize| {
         datagrams[index].socket == first.socket
+            && datagrams[index].ecn == first.ecn
             && (index == 0 || run_len(&datagrams[index..], run_max.min(2)) == 1)
     };
     (0..datagrams.len().min(CALL_LEN)).take_while(|index| is_alone(*index)).count()
@@ -157,11 +169,11 @@ const fn many_len(_: &[Departure], _: usize) -> usize {
 pub(crate) fn send_run(
     (socket, state): (&UdpSocket, &UdpSocketState),
     (bytes, len): (&[u8], usize),
-    to: SocketAddr,
+    (to, ecn): (SocketAddr, Ecn),
 ) -> io::Result<()> {
     let run = Transmit {
         destination: to,
-        ecn: None,
+        ecn: os::ecn_codepoint(ecn),
         contents: bytes,
         segment_size: Some(len),
         src_ip: None,

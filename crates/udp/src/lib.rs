@@ -36,7 +36,7 @@
 //!
 //! The modules, each using only those before it:
 //!
-//! * `os`: the two questions that each system answers in its own way.
+//! * `os`: what each system answers in its own way.
 //! * `open_files`: how many sockets a process may have.
 //! * `buffers`: the sizes of the kernel's queues, asked and granted.
 //! * `bind`: opening sockets, all or none, and what to do when one cannot be had.

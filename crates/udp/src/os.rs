@@ -1,9 +1,11 @@
-//! What each system answers in its own way: fragments, and the errors that the standard library has
-//! no stable name for.
+//! What each system answers in its own way: fragments, marks, and the errors that the standard
+//! library has no stable name for.
 
 use std::io;
 
 use mio::net::UdpSocket;
+use moorline_link::Ecn;
+use quinn_udp::EcnCodepoint;
 
 /// Datagrams leave whole or not at all, and what routers said of the path's length is not believed:
 /// whoever sends finds it out by asking the peer.
@@ -59,7 +61,35 @@ pub(crate) fn ask_for_less(socket: &UdpSocket) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ask_for_less(_: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What datagrams are marked with from now on that do not say it themselves.
+#[cfg(target_os = "linux")]
+pub(crate) fn mark_with(socket: &UdpSocket, ecn: Ecn) -> io::Result<()> {
+    use rustix::net::sockopt::{set_ip_tos, set_ipv6_tclass};
+
+    let bits = ecn_codepoint(ecn).map_or(0, |codepoint| codepoint as u8);
+    if socket.local_addr()?.is_ipv4() {
+        set_ip_tos(socket, bits)?;
+    } else {
+        set_ipv6_tclass(socket, bits.into())?;
+    }
     Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn mark_with(_: &UdpSocket, _: Ecn) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The two bits of the IP header.
+pub(crate) const fn ecn_codepoint(ecn: Ecn) -> Option<EcnCodepoint> {
+    match ecn {
+        Ecn::NotCapable => None,
+        Ecn::Capable => Some(EcnCodepoint::Ect0),
+        Ecn::Congested => Some(EcnCodepoint::Ce),
+    }
 }
 
 /// Other sockets of this user's may have the same port, and the system spreads what arrives.

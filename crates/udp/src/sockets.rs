@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use moorline_link::Ecn;
 use quinn_udp::UdpSocketState;
 
 use crate::arrivals::{Arrival, Arrivals};
@@ -31,8 +32,8 @@ pub enum Recv<'a> {
         from: SocketAddr,
         /// Its bytes, for the receiver to change.
         datagram: &'a mut [u8],
-        /// Whether a router marked it, as its queue is growing (RFC 3168).
-        is_marked: bool,
+        /// Whether a router could mark it, and whether one did, as its queue is growing.
+        ecn: Ecn,
         /// How a datagram begins that is received soon: what it needs can be fetched meanwhile.
         /// Empty where none is known.
         ahead: &'a [u8],
@@ -74,6 +75,8 @@ struct Socket {
     offload: UdpSocketState,
     arrivals: Arrivals,
     inbox: Inbox,
+    /// What the system marks datagrams with that do not say it themselves.
+    ecn: Ecn,
 }
 
 impl Socket {
@@ -86,7 +89,8 @@ impl Socket {
         // Without it the datagrams are the same.
         os::ask_for_less(&bound.io).ok();
         let arrivals = Arrivals::new(buffers.pieces_max());
-        Ok(Self { bound, offload, arrivals, inbox: Inbox::Read })
+        let ecn = Ecn::NotCapable;
+        Ok(Self { bound, offload, arrivals, inbox: Inbox::Read, ecn })
     }
 }
 
@@ -139,20 +143,36 @@ impl Socket {
     }
 
     /// Sends the next datagrams with one call: how many it was about, and how many are gone.
-    fn send_next(&self, departures: &Departures) -> (usize, io::Result<usize>) {
-        let io = &self.bound.io;
+    fn send_next(&mut self, departures: &Departures) -> (usize, io::Result<usize>) {
+        let ecn = departures.ecn();
         match departures.next(self.offload.max_gso_segments()) {
             None => (0, Ok(0)),
-            Some((_, Call::One(datagram, to))) => (1, io.send_to(datagram, to).map(|_| 1)),
-            Some((len, Call::Many(many))) => (len, many.send(io)),
+            Some((_, Call::One(datagram, to))) => (1, self.send_one(ecn, to, datagram)),
+            Some((len, Call::Many(many))) => {
+                self.mark_with(ecn);
+                (len, many.send(&self.bound.io))
+            }
             Some((len, Call::Run { bytes, len: each, to })) => {
-                match send_run((io, &self.offload), (bytes, each), to) {
+                match send_run((&self.bound.io, &self.offload), (bytes, each), (to, ecn)) {
                     Ok(()) => (len, Ok(len)),
                     Err(error) if os::is_full(&error) => (len, Err(error)),
                     // One of them may be too long, or the system cannot cut after all.
-                    Err(_) => (1, io.send_to(&bytes[..each], to).map(|_| 1)),
+                    Err(_) => (1, self.send_one(ecn, to, &bytes[..each])),
                 }
             }
+        }
+    }
+
+    fn send_one(&mut self, ecn: Ecn, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+        self.mark_with(ecn);
+        self.bound.io.send_to(datagram, to).map(|_| 1)
+    }
+
+    /// Has the system mark what leaves from now on. Where it cannot, nothing is marked.
+    fn mark_with(&mut self, ecn: Ecn) {
+        if self.ecn != ecn {
+            self.ecn = ecn;
+            os::mark_with(&self.bound.io, ecn).ok();
         }
     }
 }
@@ -295,23 +315,22 @@ impl Sockets {
             return nothing;
         }
         match socket.arrivals.next() {
-            Some(Arrival { from, is_marked, datagram, ahead }) => {
+            Some(Arrival { from, ecn, datagram, ahead }) => {
                 self.counters.received += 1;
                 self.counters.received_bytes += datagram.len() as u64;
-                Recv::Datagram { from, datagram, is_marked, ahead }
+                Recv::Datagram { from, datagram, ecn, ahead }
             }
             None => Recv::Empty,
         }
     }
 
-    /// Sends a datagram, without waiting.
+    /// Sends a datagram, without waiting; routers may not mark it.
     ///
     /// # Panics
     /// When there is no such socket.
     pub fn send(&mut self, index: usize, to: SocketAddr, datagram: &[u8]) -> Sent {
-        let socket = &self.sockets[index].bound.io;
         for _ in 0..ATTEMPTS_MAX {
-            match socket.send_to(datagram, to) {
+            match self.sockets[index].send_one(Ecn::NotCapable, to, datagram) {
                 Ok(_) => {
                     self.counters.sent += 1;
                     self.counters.sent_bytes += datagram.len() as u64;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use moorline_link::Ecn;
 use moorline_udp::{BufferSizes, Departures, Recv, Sent, Sockets, Woken};
 
 /// Far longer than loopback takes on a busy machine; a test that waits this long has failed.
@@ -22,6 +23,18 @@ fn next(sockets: &mut Sockets, index: usize) -> Option<(SocketAddr, Vec<u8>)> {
     for _ in 0..10 {
         match sockets.recv(index) {
             Recv::Datagram { from, datagram, .. } => return Some((from, datagram.to_vec())),
+            Recv::Empty => sockets.wait(Some(LONG)).expect("sockets can be waited for"),
+            Recv::Trouble(kind) => panic!("{kind}"),
+        };
+    }
+    None
+}
+
+/// The mark of the next datagram.
+fn next_mark(sockets: &mut Sockets) -> Option<Ecn> {
+    for _ in 0..10 {
+        match sockets.recv(0) {
+            Recv::Datagram { ecn, .. } => return Some(ecn),
             Recv::Empty => sockets.wait(Some(LONG)).expect("sockets can be waited for"),
             Recv::Trouble(kind) => panic!("{kind}"),
         };
@@ -92,7 +105,7 @@ fn what_leaves_together_arrives_datagram_by_datagram() {
     for (turn, peer) in turns.into_iter().enumerate() {
         let datagram = vec![turn as u8; lens[turn % lens.len()]];
         let socket = usize::from(turn >= 150);
-        departures.push(socket, peers[peer].local_addr(0), &datagram);
+        departures.push(socket, (peers[peer].local_addr(0), Ecn::NotCapable), &datagram);
         expected[peer].push((sender.local_addr(socket), datagram));
         // The system's queues of loopback are short.
         if turn % 25 == 24 {
@@ -111,17 +124,53 @@ fn what_leaves_together_arrives_datagram_by_datagram() {
     assert_eq!(sender.counters().send_errors.total(), 0);
 }
 
+/// Alone, in a piece to one peer, and with one call to several; and what is not to be marked is
+/// not, whatever left before it.
+#[test]
+fn what_may_be_marked_arrives_so_and_the_rest_does_not() {
+    for any in ["127.0.0.1:0", "[::1]:0"] {
+        let any: SocketAddr = any.parse().unwrap();
+        let Ok(mut sender) = Sockets::bind(&[any], BufferSizes::SYSTEM) else { continue };
+        let bind = |_| Sockets::bind(&[any], BufferSizes::SYSTEM).expect("as the one before");
+        let mut peers = [0, 1].map(bind);
+        let to = [0, 1].map(|peer: usize| peers[peer].local_addr(0));
+        let mut departures = Departures::new();
+        let mut push = |peer: usize, ecn| departures.push(0, (to[peer], ecn), &[peer as u8; 100]);
+        let turns = [vec![0, 0, 0], vec![1, 0, 1, 0, 1], vec![1]];
+        for turn in &turns {
+            for ecn in [Ecn::Capable, Ecn::NotCapable, Ecn::Capable] {
+                turn.iter().for_each(|peer| push(*peer, ecn));
+            }
+        }
+        assert!(sender.flush(&mut departures));
+        for (peer, socket) in peers.iter_mut().enumerate() {
+            for turn in &turns {
+                let count = turn.iter().filter(|to| **to == peer).count();
+                for ecn in [Ecn::Capable, Ecn::NotCapable, Ecn::Capable] {
+                    let marks = (0..count).map(|_| next_mark(socket)).collect::<Vec<_>>();
+                    // Only Linux marks what leaves alone.
+                    if cfg!(target_os = "linux") {
+                        assert_eq!(marks, vec![Some(ecn); count], "{turn:?} to {peer}");
+                    }
+                }
+            }
+        }
+        assert_eq!(sender.send(0, to[0], b"never"), Sent::Yes);
+        assert_eq!(next_mark(&mut peers[0]), Some(Ecn::NotCapable));
+    }
+}
+
 #[test]
 fn one_that_cannot_leave_does_not_hold_up_the_others() {
     let (mut sender, mut peer) = (one(), one());
     let (to, nowhere) = (peer.local_addr(0), "[::1]:9".parse().unwrap());
     let mut departures = Departures::new();
-    departures.push(0, nowhere, b"lost");
-    departures.push(0, to, b"first");
-    departures.push(0, nowhere, b"lost");
-    departures.push(0, to, &[0; 65_508]);
-    departures.push(0, to, b"second");
-    departures.push(0, to, b"second");
+    departures.push(0, (nowhere, Ecn::NotCapable), b"lost");
+    departures.push(0, (to, Ecn::NotCapable), b"first");
+    departures.push(0, (nowhere, Ecn::NotCapable), b"lost");
+    departures.push(0, (to, Ecn::NotCapable), &[0; 65_508]);
+    departures.push(0, (to, Ecn::NotCapable), b"second");
+    departures.push(0, (to, Ecn::NotCapable), b"second");
     assert!(sender.flush(&mut departures));
     let arrived: Vec<_> = std::iter::from_fn(|| next(&mut peer, 0)).take(3).collect();
     let arrived: Vec<_> = arrived.into_iter().map(|(_, datagram)| datagram).collect();

@@ -76,7 +76,7 @@ impl KcpEndpoint {
     fn answer_probe(&mut self, route: Route) {
         let mut datagram = Vec::new();
         Segment::probe(route.number, Command::Tell).emit(&mut datagram);
-        let transmit = Transmit { port: route.port, to: route.address };
+        let transmit = Transmit::unmarked(route.port, route.address);
         self.outbox.lock().put(transmit, &datagram);
     }
 

@@ -61,7 +61,7 @@ impl KcpEndpoint {
         let Route { port, address, number } = conversation.route;
         let mut datagram = Vec::new();
         Segment::probe(number, Command::Ask).emit(&mut datagram);
-        self.outbox.lock().put(Transmit { port, to: address }, &datagram);
+        self.outbox.lock().put(Transmit::unmarked(port, address), &datagram);
     }
 
     pub(super) fn send_message(
@@ -316,7 +316,7 @@ impl KcpEndpoint {
             let arrived = conversation.inbound_next();
             Segment::first_push(number, arrived, &message).emit(&mut datagram);
             if conversation.is_worth(datagram.len()) {
-                self.outbox.lock().put(Transmit { port, to: address }, &datagram);
+                self.outbox.lock().put(Transmit::unmarked(port, address), &datagram);
                 return;
             }
         }

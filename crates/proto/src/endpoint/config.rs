@@ -82,6 +82,10 @@ pub struct EndpointConfig {
     /// Packets that one key seals before the next takes its place, on this side; 16 at the least.
     /// Default: 2^20, a small part of what its cipher allows; more changes nothing.
     pub key_packets_max: u32,
+    /// Whether routers may mark what is sent where their queues grow, instead of dropping it later
+    /// (ECN, RFC 3168). Each path is tested for it, and nothing is marked where it harms. Marks of
+    /// what arrives are told in any case. Default true; no memory.
+    pub ecn: bool,
     /// What the calendar says at [`Time::ZERO`](moorline_link::Time::ZERO), as the time since 1970;
     /// hosts that pass clients on to each other need it. Default 0.
     pub unix_at_zero: Duration,
@@ -116,6 +120,7 @@ impl Default for EndpointConfig {
             rest_after: Duration::from_secs(1),
             sibling: None,
             key_packets_max: 1 << 20,
+            ecn: true,
             unix_at_zero: Duration::ZERO,
             key_log: None,
         }

@@ -7,7 +7,7 @@ use moorline_link::ahead::Ahead;
 use moorline_link::index::Index;
 use moorline_link::slots::SlotKey;
 use moorline_link::transport::DialError;
-use moorline_link::{LinkEvent, LinkId, Reason, Refusal, Resumes, Time};
+use moorline_link::{Ecn, LinkEvent, LinkId, Origin, Reason, Refusal, Resumes, Time};
 
 use super::continuity::Resumption;
 use super::dialing::{Answered, Dialing, Wish, limits};
@@ -218,6 +218,7 @@ impl Endpoint {
                 .min(Duration::from_millis(peer.idle_millis / 3).max(Duration::from_secs(1))),
             linger: config.linger,
             key_packets_max: config.key_packets_max,
+            ecn: config.ecn,
         };
         Link::new(now, setup)
     }
@@ -287,7 +288,7 @@ impl Endpoint {
         &mut self,
         now: Time,
         key: SlotKey,
-        from: SocketAddr,
+        origin: Origin,
         (header, datagram): (&ShortHeader, &mut [u8]),
     ) -> bool {
         let Ok(resumes) = self.first_packet(key, header, datagram) else {
@@ -301,7 +302,7 @@ impl Endpoint {
         let Some(link) = entry.link_mut() else { return false };
         let (events, ready) = (&mut self.events, &mut self.ready_messages);
         let mut sink = Sink { link: LinkId(key), resumes, events, ready };
-        let outcome = link.receive(now, from, (header, datagram), &mut sink);
+        let outcome = link.receive(now, origin, (header, datagram), &mut sink);
         while let Some(notice) = link.poll_arrived() {
             self.events.push_back(LinkEvent::Delivered { link: LinkId(key), notice });
         }
@@ -441,21 +442,21 @@ impl Endpoint {
         }
     }
 
-    /// Writes the next datagram of a link and says where it goes. If there is none, or none after
-    /// it, the link rests until its next deadline.
+    /// Writes the next datagram of a link and says where it goes and its mark. If there is none, or
+    /// none after it, the link rests until its next deadline.
     pub(super) fn transmit_of(
         &mut self,
         now: Time,
         key: SlotKey,
         out: &mut Vec<u8>,
-    ) -> Option<SocketAddr> {
+    ) -> Option<(SocketAddr, Ecn)> {
         let entry = self.links.get_mut(key)?;
         let (address, mut sent) = (entry.address, None);
         let next = match &mut entry.stage {
             Stage::Dialing(dialing) => {
                 let Side::Client(client) = &self.side else { return None };
                 if dialing.poll_hello(now, &client.precheck, &mut self.rng, out) {
-                    sent = Some(address);
+                    sent = Some((address, Ecn::NotCapable));
                 }
                 Some(dialing.poll_timeout())
             }

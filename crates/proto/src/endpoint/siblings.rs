@@ -110,10 +110,11 @@ impl Endpoint {
         self.passed_on.pop_front()
     }
 
-    /// A sibling [passed on](Self::poll_passed_on) a datagram.
+    /// A sibling [passed on](Self::poll_passed_on) a datagram. Whether a router had marked it is
+    /// not told: most datagrams arrive where they belong, and the next of them tells as much.
     pub fn handle_passed_on(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
         self.note_listening(now);
-        self.receive_as_host(now, from, datagram, Via::Sibling);
+        self.receive_as_host(now, from.into(), datagram, Via::Sibling);
     }
 
     pub(super) fn pass_on(&mut self, to: u8, from: SocketAddr, datagram: &[u8]) {

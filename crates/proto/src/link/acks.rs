@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use moorline_link::Time;
 use moorline_link::ahead::fetch;
+use moorline_link::time::earliest;
 
 use crate::notes::Notes;
 use crate::seq::Seq16;
-use crate::wire::{AckCompact, AckDelay, AckRanges, Asks, Frame};
+use crate::wire::{AckCompact, AckDelay, AckRanges, Asks, EcnCount, Frame};
 
 /// After so many packets an acknowledgement waits no longer.
 const PENDING_MAX: u32 = 8;
@@ -38,6 +39,8 @@ pub(super) struct Acks {
     told: [u64; TOLD_MIN],
     /// How many packets arrived.
     pub(super) received: u64,
+    /// How many of them a router had marked.
+    pub(super) marks: u64,
 }
 
 impl Acks {
@@ -52,6 +55,7 @@ impl Acks {
             told_at: None,
             told: [0; TOLD_MIN],
             received: 0,
+            marks: 0,
         }
     }
 
@@ -79,7 +83,7 @@ impl Acks {
             Asks::Eventually | Asks::Soon => self.pending += 1,
             Asks::Now => self.pending = self.pending.saturating_add(PENDING_MAX),
         }
-        let at_once = self.told_at.map_or(now, |at| now.max(at + SPACING_MIN));
+        let at_once = self.at_once(now);
         let is_urgent = self.pending >= PENDING_MAX || !is_in_order || self.has_recent_gap();
         let due_at = match asks {
             _ if is_urgent => at_once,
@@ -89,12 +93,26 @@ impl Acks {
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
     }
 
+    /// Tells that a router had marked the packet that was just taken in: the peer is told soon, as
+    /// the queue grows meanwhile; but of one that needs no acknowledgement with the next one.
+    pub(super) fn on_marked(&mut self, now: Time, asks: Asks) {
+        self.marks += 1;
+        if asks > Asks::Nothing {
+            self.due_at = earliest(self.due_at, Some(self.at_once(now)));
+        }
+    }
+
+    fn at_once(&self, now: Time) -> Time {
+        self.told_at.map_or(now, |at| now.max(at + SPACING_MIN))
+    }
+
     /// What arrived, while the link rests and nothing must be told soon.
     pub(super) fn note<N: Notes>(&mut self, notes: &mut N) {
         notes.time(&mut self.largest_at);
         notes.option(&mut self.told_at, N::time);
         notes.small(&mut self.pending);
         notes.number(&mut self.received);
+        notes.number(&mut self.marks);
         let mut count = self.ranges.len().min(RESTING_RANGES_MAX);
         notes.size(&mut count);
         self.ranges.resize(count, 0..=0);
@@ -177,10 +195,11 @@ impl Acks {
     ) -> bool {
         let Some(largest) = self.largest() else { return false };
         let delay = AckDelay::of(now.since(self.largest_at));
+        let ecn = (self.marks > 0).then(|| EcnCount::of(self.marks));
         let floor = self.told.last().copied().unwrap_or(0);
         if largest - floor <= u64::from(AckCompact::HISTORY_LEN) {
             let received = self.history(largest);
-            let ack = AckCompact { largest: Seq16::of(largest), delay, ecn: None, received };
+            let ack = AckCompact { largest: Seq16::of(largest), delay, ecn, received };
             let frame = Frame::AckCompact(ack);
             let fits = frame.len() <= room;
             if fits {
@@ -189,7 +208,7 @@ impl Acks {
             return fits;
         }
         let mut ranges: Vec<_> = self.ranges.iter().cloned().collect();
-        while let Some(ack) = AckRanges::of(delay, None, &ranges, scratch) {
+        while let Some(ack) = AckRanges::of(delay, ecn, &ranges, scratch) {
             let frame = Frame::AckRanges(ack);
             if frame.len() <= room {
                 frame.emit(out);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use moorline_link::{Control, Message, Reason, Refusal, RefusalCode, Time};
+use moorline_link::{Control, Ecn, Message, Origin, Reason, Refusal, RefusalCode, Time};
 
 use super::ending::Ending;
 use super::{ClockSample, EARLY_BYTES_MAX, KEPT_PATIENCES, Link, Sink};
@@ -13,8 +13,8 @@ use crate::lanes::{Received, Violation};
 use crate::recovery::sender::AckFacts;
 use crate::seq::NUMBER_MAX;
 use crate::wire::{
-    AckCompact, AckRanges, Asks, ControlWord, EcnCount, Frame, Frames, MESSAGE_CHARGE, Notice,
-    Place, ShortHeader,
+    AckCompact, AckDelay, AckRanges, Asks, ControlWord, EcnCount, Frame, Frames, MESSAGE_CHARGE,
+    Notice, Place, ShortHeader,
 };
 
 /// Why a packet did not count.
@@ -44,7 +44,7 @@ impl Link {
     pub fn receive(
         &mut self,
         now: Time,
-        from: SocketAddr,
+        Origin { from, ecn }: Origin,
         (header, packet): (&ShortHeader, &mut [u8]),
         sink: &mut Sink<'_>,
     ) -> Result<Option<Reason>, Drop> {
@@ -79,6 +79,9 @@ impl Link {
         let (asks, end) = self.read_frames(now, from, plaintext, sink);
         sink.ready.clear();
         self.acks.on_packet(now, committed.number.value(), asks);
+        if ecn == Ecn::Congested {
+            self.acks.on_marked(now, asks);
+        }
         self.tell_ready(now);
         self.ending.on_packet(now);
         let reason = end.and_then(|end| self.end_with(now, end));
@@ -142,13 +145,18 @@ impl Link {
             Frame::Pong { sent, received, answered } => {
                 self.on_pong(now, *sent, *received, *answered);
             }
-            Frame::PathChallenge(bytes) => self.asked.path_response = Some(*bytes),
+            Frame::PathChallenge(bytes) => {
+                self.asked.path_response = Some(*bytes);
+                // The way there may have changed as well.
+                self.sender.on_path_in_doubt();
+            }
             Frame::PathResponse(bytes) => {
                 let ip_before = self.path.address().ip();
                 if self.path.on_response(from, bytes) {
                     if from.ip() != ip_before {
                         self.sender.on_migration();
                     }
+                    self.sender.on_path_in_doubt();
                     if self.ending.is_no() {
                         sink.moved(from);
                     }
@@ -240,20 +248,17 @@ impl Link {
         let expected = self.keys.sealer.next_number().map_or(NUMBER_MAX, |next| next.value());
         let unsent = End::Violation("what was not sent was acknowledged");
         let Some(largest) = ack.largest.expand(expected) else { return Err(unsent) };
-        let facts = self.facts(ack.delay.duration(), ack.ecn);
+        let facts = Self::facts(ack.delay, ack.ecn);
         self.on_ack(now, facts, compact_ranges(largest, ack.received))
     }
 
     fn on_ack_ranges(&mut self, now: Time, ack: &AckRanges<'_>) -> Result<(), End> {
-        let facts = self.facts(ack.delay.duration(), ack.ecn);
+        let facts = Self::facts(ack.delay, ack.ecn);
         self.on_ack(now, facts, ack.ranges())
     }
 
-    fn facts(&mut self, delay: Duration, ecn: Option<EcnCount>) -> AckFacts {
-        let marks = ecn.map_or(self.marks, EcnCount::value);
-        let is_marked = marks != self.marks;
-        self.marks = marks;
-        AckFacts { delay, is_marked }
+    fn facts(delay: AckDelay, ecn: Option<EcnCount>) -> AckFacts {
+        AckFacts { delay: delay.duration(), marks: ecn.map(EcnCount::value) }
     }
 
     fn on_ack(

@@ -87,7 +87,6 @@ impl Link {
             notes.signed(&mut clock.ahead_micros);
             notes.duration(&mut clock.round_trip);
         });
-        notes.small(&mut self.marks);
         notes.volume(&mut self.received);
         notes.volume(&mut self.sent);
     }
@@ -111,6 +110,7 @@ impl Rested {
             datagram_len_max: 0,
             window: 0,
             limit: 0,
+            ecn: false,
             peer_ack_delay_max: Duration::ZERO,
             keep_alive: Duration::ZERO,
             repetition: terms.repetition,

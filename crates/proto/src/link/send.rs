@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use moorline_link::{Reason, Refusal, Time};
+use moorline_link::{Ecn, Reason, Refusal, Time};
 
 use super::ending::Ending;
 use super::receive::clock_ticks;
@@ -158,14 +158,14 @@ const fn kind_of(asks: Asks) -> PacketKind {
 }
 
 impl Link {
-    /// Writes the next packet over what `out` held and says where it goes; none when nothing is to
-    /// be sent now. The reason if the link can send no more.
+    /// Writes the next packet over what `out` held and says where it goes, and whether routers may
+    /// mark it; none when nothing is to be sent now. The reason if the link can send no more.
     pub fn poll_transmit(
         &mut self,
         now: Time,
         bench: &mut Workbench,
         out: &mut Vec<u8>,
-    ) -> Result<Option<SocketAddr>, Reason> {
+    ) -> Result<Option<(SocketAddr, Ecn)>, Reason> {
         let sent = self.try_transmit(now, bench, out);
         sent.map_err(|Exhausted| {
             self.ending = Ending::Over;
@@ -192,25 +192,27 @@ impl Link {
         now: Time,
         bench: &mut Workbench,
         out: &mut Vec<u8>,
-    ) -> Result<Option<SocketAddr>, Exhausted> {
+    ) -> Result<Option<(SocketAddr, Ecn)>, Exhausted> {
         if !self.is_confirmed || self.ending.is_over() {
             return Ok(None);
         }
         let is_settled = self.outbox.is_settled() && !self.outbox.is_waiting();
         self.ending.on_settled(now, is_settled, self.parting_interval());
         if let Ending::Leaving(_) = self.ending {
-            return self.transmit_farewell(now, out);
+            let to = self.transmit_farewell(now, out)?;
+            return Ok(to.map(|to| (to, Ecn::NotCapable)));
         }
         if let Some(to) = self.transmit_challenge(now, out)? {
-            return Ok(Some(to));
+            return Ok(Some((to, Ecn::NotCapable)));
         }
         if !self.path.is_proven() {
             return Ok(None);
         }
-        if self.transmit_frames(now, bench, out)? || self.transmit_mtu_probe(now, out)? {
-            return Ok(Some(self.path.address()));
+        let mut sent = self.transmit_frames(now, bench, out)?;
+        if sent.is_none() && self.transmit_mtu_probe(now, out)? {
+            sent = Some(Ecn::NotCapable);
         }
-        Ok(None)
+        Ok(sent.map(|ecn| (self.path.address(), ecn)))
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<ShortHeader, Exhausted> {
@@ -228,15 +230,26 @@ impl Link {
         &mut self,
         now: Time,
         (header, out): (&ShortHeader, &mut Vec<u8>),
-        (kind, occasion): (PacketKind, Occasion),
+        (kind, occasion, ecn): (PacketKind, Occasion, Ecn),
         frames: &[FrameId],
     ) -> Result<(), Exhausted> {
         let number = self.keys.sealer.seal(header, out)?;
         let len = u16::try_from(out.len()).unwrap_or(u16::MAX);
-        self.sender.on_sent(now, Outgoing { number, len, kind, occasion }, frames);
+        let is_marked = ecn == Ecn::Capable;
+        self.sender.on_sent(now, Outgoing { number, len, kind, occasion, is_marked }, frames);
         self.sent.add(out.len());
         self.sent_at = now;
         Ok(())
+    }
+
+    /// Seals one that stands for itself, and that routers may not mark.
+    fn seal_unmarked(
+        &mut self,
+        now: Time,
+        packet: (&ShortHeader, &mut Vec<u8>),
+        kind: PacketKind,
+    ) -> Result<(), Exhausted> {
+        self.seal(now, packet, (kind, Occasion::Regular, Ecn::NotCapable), &[])
     }
 
     fn transmit_farewell(
@@ -254,7 +267,7 @@ impl Link {
             }
             Frame::Close(farewell.map(Notice::of)).emit(out);
         }
-        self.seal(now, (&header, out), (PacketKind::Quiet, Occasion::Regular), &[])?;
+        self.seal_unmarked(now, (&header, out), PacketKind::Quiet)?;
         self.ending.on_said(now);
         Ok(Some(self.path.address()))
     }
@@ -273,7 +286,7 @@ impl Link {
             return Ok(None);
         }
         // It is lost with the address if that is not the peer's, which says nothing of the path.
-        self.seal(now, (&header, out), (PacketKind::Quiet, Occasion::Regular), &[])?;
+        self.seal_unmarked(now, (&header, out), PacketKind::Quiet)?;
         self.path.on_asked(now, out.len());
         Ok(Some(challenge.to))
     }
@@ -287,18 +300,18 @@ impl Link {
         Frame::AckNow.emit(out);
         let len = usize::from(len).saturating_sub(out.len() + TAG_LEN);
         Frame::Padding { len }.emit(out);
-        self.seal(now, (&header, out), (PacketKind::MtuProbe, Occasion::Regular), &[])?;
+        self.seal_unmarked(now, (&header, out), PacketKind::MtuProbe)?;
         Ok(true)
     }
 
     /// A packet of acknowledgements, control frames, what is lost, what is new, and copies, in this
-    /// order. Whether there was any reason for one.
+    /// order, and whether routers may mark it; none if there was no reason for one.
     fn transmit_frames(
         &mut self,
         now: Time,
         bench: &mut Workbench,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Exhausted> {
+    ) -> Result<Option<Ecn>, Exhausted> {
         if std::mem::take(&mut self.asked.is_flush) {
             self.sender.on_flush(now);
         }
@@ -318,13 +331,15 @@ impl Link {
             || self.acks.is_due(now)
             || self.inbox.limit_due().is_some();
         if !is_new && !is_asked {
-            return Ok(false);
+            return Ok(None);
         }
 
         let occasion = self.asked.occasion.take().unwrap_or(Occasion::Regular);
         // A probe is no longer than any path carries, so that one which began to carry less is
         // not silent for ever.
         let is_probe = occasion == Occasion::Probe;
+        // Nor is it marked, or the answer to a new path's question: some paths drop what is.
+        let is_unmarked = is_probe || self.asked.path_response.is_some();
         let len_max = if is_probe { mtu.min(MTU_BASE) } else { mtu };
         let header = self.begin(out)?;
         let header_len = out.len();
@@ -342,8 +357,7 @@ impl Link {
         };
         self.put_ack(now, &mut draft);
         self.put_control(now, &mut draft);
-        let scope =
-            if occasion == Occasion::Probe { scope.or(Some(Scope::Interactive)) } else { scope };
+        let scope = if is_probe { scope.or(Some(Scope::Interactive)) } else { scope };
         if let Some(scope) = scope {
             self.put_lost(&mut draft, scope);
             self.put_new(now, &mut draft, scope);
@@ -354,7 +368,7 @@ impl Link {
         if draft.has_frames || occasion != Occasion::Regular || is_due {
             self.put_repeats(now, &mut draft, occasion);
         }
-        if occasion == Occasion::Probe && draft.asks < Asks::Soon {
+        if is_probe && draft.asks < Asks::Soon {
             draft.push(&Frame::AckNow);
         }
         if draft.asks == Asks::Nothing && is_due && self.quiet >= QUIET_MAX {
@@ -363,14 +377,16 @@ impl Link {
         draft.close_last_message();
         let Draft { asks, has_frames, has_ack, .. } = draft;
         if out.len() == header_len || !has_frames && !is_due {
-            return Ok(false);
+            return Ok(None);
         }
-        self.seal(now, (&header, out), (kind_of(asks), occasion), &bench.ids)?;
+        let kind = kind_of(asks);
+        let ecn = if is_unmarked { Ecn::NotCapable } else { self.sender.ecn_of(now, kind) };
+        self.seal(now, (&header, out), (kind, occasion, ecn), &bench.ids)?;
         self.quiet = if asks == Asks::Nothing { self.quiet + 1 } else { 0 };
         if has_ack {
             self.acks.on_sent(now);
         }
-        Ok(true)
+        Ok(Some(ecn))
     }
 
     fn put_ack(&mut self, now: Time, draft: &mut Draft<'_>) {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use moorline_link::rng::Rng;
 use moorline_link::slots::SlotKey;
-use moorline_link::{Refusal, RefusalCode};
+use moorline_link::{Ecn, Origin, Refusal, RefusalCode};
 
 use super::*;
 use crate::crypto::{LinkSecrets, Secret};
 use crate::wire::{Datagram, Direction, Suite};
 
+mod ecn;
 mod resting;
 
 /// What the network does to a datagram.
@@ -22,6 +23,22 @@ struct Weather {
     damage_permille: u64,
     /// Longer datagrams do not get through.
     mtu: usize,
+    routers: Routers,
+}
+
+/// What routers do to datagrams that they may mark.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Routers {
+    /// Nothing.
+    Idle,
+    /// They mark each of them.
+    Mark,
+    /// They mark one in so many.
+    MarkSome(u64),
+    /// They drop them.
+    Drop,
+    /// They take the permission to mark away.
+    Bleach,
 }
 
 impl Weather {
@@ -32,6 +49,7 @@ impl Weather {
         twice_permille: 0,
         damage_permille: 0,
         mtu: 1_500,
+        routers: Routers::Idle,
     };
     const FOUL: Self = Self {
         jitter: Duration::from_millis(30),
@@ -42,8 +60,8 @@ impl Weather {
     };
 }
 
-/// On its way: when it arrives, a number against ties, whether to the host, from where.
-type OnWay = std::cmp::Reverse<(Time, u64, bool, SocketAddr, Vec<u8>)>;
+/// On its way: when it arrives, a number against ties, whether to the host, from where, its mark.
+type OnWay = std::cmp::Reverse<(Time, u64, bool, SocketAddr, Vec<u8>, Ecn)>;
 
 struct Pair {
     now: Time,
@@ -59,6 +77,8 @@ struct Pair {
     ready: Ready,
     /// Datagrams and bytes from the client and from the host.
     carried: [Volume; 2],
+    /// How many of them could be marked.
+    markable: [u64; 2],
     lost: [Option<Reason>; 2],
 }
 
@@ -97,6 +117,7 @@ fn setup(side: usize, suite: Suite) -> Setup {
         idle: Duration::from_secs(30),
         keep_alive: Duration::from_secs(10),
         linger: Duration::from_secs(3),
+        ecn: true,
     }
 }
 
@@ -125,6 +146,7 @@ impl Pair {
             bench: Workbench::default(),
             ready: Ready::default(),
             carried: [Volume::default(); 2],
+            markable: [0; 2],
             lost: [None, None],
         };
         let login = Control::Login { identity: b"ada".to_vec(), payload: Vec::new() };
@@ -160,10 +182,11 @@ impl Pair {
         while let Some(std::cmp::Reverse((at, ..))) = self.on_way.peek()
             && *at <= self.now
         {
-            let Some(std::cmp::Reverse((_, _, to_host, from, datagram))) = self.on_way.pop() else {
+            let Some(std::cmp::Reverse((_, _, to_host, from, datagram, ecn))) = self.on_way.pop()
+            else {
                 break;
             };
-            self.arrive(to_host, from, datagram);
+            self.arrive(to_host, Origin { from, ecn }, datagram);
         }
         for side in [CLIENT, HOST] {
             let reason = self.links[side].handle_timeout(self.now, Time::ZERO);
@@ -178,8 +201,9 @@ impl Pair {
         }
     }
 
-    fn carry(&mut self, side: usize, to: SocketAddr, datagram: &[u8]) {
+    fn carry(&mut self, side: usize, (to, ecn): (SocketAddr, Ecn), datagram: &[u8]) {
         self.carried[side].add(datagram.len());
+        let Some(ecn) = self.routed(side, ecn) else { return };
         let weather = self.weather;
         let is_there = side == CLIENT || to == self.client_address;
         if datagram.len() > weather.mtu || !is_there {
@@ -198,11 +222,33 @@ impl Pair {
             let at = self.now + weather.delay + self.rng.up_to(weather.jitter);
             self.count += 1;
             let from = if side == CLIENT { self.client_address } else { address("10.0.0.1:1") };
-            self.on_way.push(std::cmp::Reverse((at, self.count, side == CLIENT, from, datagram)));
+            self.on_way.push(std::cmp::Reverse((
+                at,
+                self.count,
+                side == CLIENT,
+                from,
+                datagram,
+                ecn,
+            )));
         }
     }
 
-    fn arrive(&mut self, to_host: bool, from: SocketAddr, mut datagram: Vec<u8>) {
+    /// What routers make of a datagram's mark; none if they drop it.
+    fn routed(&mut self, side: usize, ecn: Ecn) -> Option<Ecn> {
+        if ecn == Ecn::NotCapable {
+            return Some(ecn);
+        }
+        self.markable[side] += 1;
+        match self.weather.routers {
+            Routers::Idle => Some(ecn),
+            Routers::MarkSome(each) if !self.markable[side].is_multiple_of(each) => Some(ecn),
+            Routers::Mark | Routers::MarkSome(_) => Some(Ecn::Congested),
+            Routers::Drop => None,
+            Routers::Bleach => Some(Ecn::NotCapable),
+        }
+    }
+
+    fn arrive(&mut self, to_host: bool, origin: Origin, mut datagram: Vec<u8>) {
         let direction = if to_host { Direction::ToHost } else { Direction::ToClient };
         let side = usize::from(to_host);
         let Ok(Datagram::Short(header)) = Datagram::parse(direction, &datagram) else { return };
@@ -210,7 +256,7 @@ impl Pair {
         let (events, ready) = (&mut self.events[side], &mut self.ready);
         let mut sink = Sink { link, resumes: None, events, ready };
         let packet = (&header, datagram.as_mut_slice());
-        let reason = self.links[side].receive(self.now, from, packet, &mut sink);
+        let reason = self.links[side].receive(self.now, origin, packet, &mut sink);
         self.lost[side] = self.lost[side].take().or(reason.ok().flatten());
         if self.links[side].entropy_needed() {
             self.links[side].challenge_with(&mut self.entropy);

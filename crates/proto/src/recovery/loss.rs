@@ -255,7 +255,7 @@ mod tests {
         let mut sent = SentPackets::new(1, PacketNumber::FIRST);
         for value in 0..10 {
             let number = PacketNumber::new(value).expect("a packet number");
-            sent.on_sent(at(value * 10), number, (100, PacketKind::Eliciting), &[]);
+            sent.on_sent(at(value * 10), number, (100, PacketKind::Eliciting, false), &[]);
         }
         sent
     }

@@ -106,6 +106,7 @@ impl World {
             repetition: setup.repetition,
             mtu_max: 1_200,
             ack_delay_max: Duration::from_millis(20),
+            ecn: true,
         };
         Self {
             setup,
@@ -225,7 +226,8 @@ impl World {
             number = number.next().expect("few packets");
         }
         self.next = number.value() + 1;
-        let packet = Outgoing { number, len, kind: PacketKind::Eliciting, occasion };
+        let packet =
+            Outgoing { number, len, kind: PacketKind::Eliciting, occasion, is_marked: false };
         self.sender.on_sent(self.now, packet, &ids);
         self.transmit(
             len,
@@ -310,7 +312,7 @@ impl World {
     fn take_acks(&mut self) {
         while self.backward.front().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, ack)) = self.backward.pop_front() else { break };
-            let facts = AckFacts { delay: ack.delay, is_marked: false };
+            let facts = AckFacts { delay: ack.delay, marks: None };
             self.sender.on_ack(self.now, facts, ack.ranges.into_iter()).expect("an honest peer");
         }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use moorline_link::Ecn;
 use moorline_link::time::{Time, earliest};
 
 use crate::notes::Notes;
@@ -14,6 +15,7 @@ use super::congestion::{AckSummary, Congestion, CongestionStats, Mode};
 use super::early::{
     Conditions, Early, EarlyStats, Gate, OUTAGE_SPACING_MAX, Occasion, Repeat, Repetition,
 };
+use super::ecn::{EcnStats, Marking};
 use super::estimate::{Estimate, Urgency};
 use super::loss::{Loss, LossStats, Patience, ProbeDue};
 use super::mtu::{MTU_BASE, Mtu, MtuStats};
@@ -42,6 +44,8 @@ pub struct SenderConfig {
     pub mtu_max: u16,
     /// The longest time for which the peer holds an acknowledgement back.
     pub ack_delay_max: Duration,
+    /// Whether routers may mark packets.
+    pub ecn: bool,
 }
 
 /// A packet that leaves.
@@ -55,6 +59,8 @@ pub struct Outgoing {
     pub kind: PacketKind,
     /// Why it was built.
     pub occasion: Occasion,
+    /// Whether routers may mark it.
+    pub is_marked: bool,
 }
 
 /// What an acknowledgement says beside its ranges.
@@ -62,8 +68,8 @@ pub struct Outgoing {
 pub struct AckFacts {
     /// How long the peer held it back.
     pub delay: Duration,
-    /// Whether it tells of more marked packets than the one before.
-    pub is_marked: bool,
+    /// How many packets came with a router's mark, the last 24 bits, if it tells.
+    pub marks: Option<u32>,
 }
 
 /// Whether a packet may leave.
@@ -88,6 +94,8 @@ pub struct SenderStats {
     pub early: EarlyStats,
     /// The window's changes.
     pub congestion: CongestionStats,
+    /// Marks, and whether the path carries them.
+    pub ecn: EcnStats,
     /// The search for the longest packet.
     pub mtu: MtuStats,
     /// The probability of a loss, in parts of a million.
@@ -111,6 +119,7 @@ pub struct Sender {
     early: Early,
     congestion: Congestion,
     pacer: Pacer,
+    ecn: Marking,
     mtu: Mtu,
     /// Packets on their way that the peer must acknowledge.
     eliciting: u32,
@@ -139,6 +148,7 @@ impl Sender {
             early: Early::new(config.repetition),
             congestion: Congestion::new(MTU_BASE),
             pacer: Pacer::new(MTU_BASE),
+            ecn: Marking::new(config.ecn),
             mtu: Mtu::new(config.mtu_max),
             eliciting: 0,
             due: None,
@@ -231,8 +241,11 @@ impl Sender {
         if self.sent.is_full() {
             self.evict_oldest(now);
         }
-        let Outgoing { number, len, kind, occasion } = packet;
-        self.sent.on_sent(now, number, (len, kind), frames);
+        let Outgoing { number, len, kind, occasion, is_marked } = packet;
+        self.sent.on_sent(now, number, (len, kind, is_marked), frames);
+        if is_marked {
+            self.ecn.on_sent(now, number.value(), kind.is_eliciting());
+        }
         let carried = len.saturating_add(DATAGRAM_OVERHEAD);
         let path = (self.overdue_after(), self.estimate.loss_ppm());
         self.early.on_sent(now, (occasion, carried), path, frames);
@@ -250,6 +263,16 @@ impl Sender {
                 self.due = None;
             }
         }
+    }
+
+    /// Whether routers may mark a packet of this kind that goes out as usual. Probes are not
+    /// marked, so that they arrive wherever anything does; nor is what leaves before the first
+    /// acknowledgement, so that a link begins as soon on a path that drops what may be marked.
+    pub fn ecn_of(&self, now: Time, kind: PacketKind) -> Ecn {
+        let may_mark = self.rtt.is_measured()
+            && self.ecn.may_mark(kind != PacketKind::Quiet)
+            && !self.ecn.is_silent(now, self.rtt.patience(self.ack_delay_max));
+        if may_mark { Ecn::Capable } else { Ecn::NotCapable }
     }
 
     fn evict_oldest(&mut self, now: Time) {
@@ -300,7 +323,7 @@ impl Sender {
         if let Some(elapsed) = elapsed {
             self.rtt.on_ack(now, elapsed, facts.delay.min(self.ack_delay_max));
         }
-        if facts.is_marked {
+        if self.ecn.on_told(facts.marks) {
             self.congestion.on_marked();
         }
         self.due = None;
@@ -328,6 +351,9 @@ impl Sender {
             if packet.takes_room() {
                 self.congestion.on_ack(packet.len);
             }
+        }
+        if packet.is_marked() {
+            self.ecn.on_ack(number, packet.is_lost());
         }
         self.loss.on_ack(number);
         let longest = self.mtu.current();
@@ -367,6 +393,12 @@ impl Sender {
             PacketKind::Quiet => {}
         }
         self.estimate.on_lost();
+        if packet.is_marked() {
+            for _ in 0..self.ecn.on_lost(number) {
+                self.estimate.on_spurious();
+                self.congestion.on_spurious();
+            }
+        }
         if self.mtu.on_lost(now, packet.len) {
             self.congestion.set_packet_len(self.mtu.current());
         }
@@ -445,6 +477,11 @@ impl Sender {
         self.done.pop_front()
     }
 
+    /// Tests anew whether routers may mark packets, as another path may have begun.
+    pub const fn on_path_in_doubt(&mut self) {
+        self.ecn.begin_path();
+    }
+
     /// Begins anew on another path; what is on its way stays known.
     pub fn on_migration(&mut self) {
         self.rtt.on_migration();
@@ -474,6 +511,7 @@ impl Sender {
         self.early.note(notes);
         self.congestion.note(notes);
         self.pacer.note(notes);
+        self.ecn.note(notes);
         self.mtu.note(notes);
         notes.number(&mut self.packets_evicted);
     }
@@ -495,6 +533,7 @@ impl Sender {
             loss: self.loss.stats(),
             early: self.early.stats(),
             congestion: self.congestion.stats(),
+            ecn: self.ecn.stats(),
             mtu: self.mtu.stats(),
             loss_ppm: self.estimate.loss_ppm(),
             window_bytes: self.congestion.window_bytes(),

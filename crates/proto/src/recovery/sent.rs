@@ -58,6 +58,8 @@ pub struct SentPacket {
     pub kind: PacketKind,
     /// How many frames of it are followed.
     frames: u8,
+    /// Whether routers may mark it.
+    is_marked: bool,
     fate: Fate,
 }
 
@@ -67,6 +69,7 @@ impl SentPacket {
         len: 0,
         kind: PacketKind::Quiet,
         frames: 0,
+        is_marked: false,
         fate: Fate::Outstanding,
     };
 
@@ -79,11 +82,17 @@ impl SentPacket {
         );
         let fates = [Fate::Outstanding, Fate::Acked, Fate::Lost, Fate::Unsent];
         notes.one_of(&mut self.fate, fates);
+        notes.flag(&mut self.is_marked);
     }
 
     /// Whether it was taken for lost.
     pub const fn is_lost(&self) -> bool {
         matches!(self.fate, Fate::Lost)
+    }
+
+    /// Whether routers may mark it.
+    pub const fn is_marked(&self) -> bool {
+        self.is_marked
     }
 
     /// Whether its acknowledgement is waited for.
@@ -200,7 +209,7 @@ impl SentPackets {
         &mut self,
         now: Time,
         number: PacketNumber,
-        (len, kind): (u16, PacketKind),
+        (len, kind, is_marked): (u16, PacketKind, bool),
         frames: &[FrameId],
     ) {
         let number = number.value();
@@ -216,7 +225,8 @@ impl SentPackets {
         self.places.push_back(self.frames_forgotten + self.frames.len() as u64);
         self.frames.extend(frames);
         let fate = Fate::Outstanding;
-        self.packets.push_back(SentPacket { sent_at: now, len, kind, frames: count, fate });
+        let (sent_at, frames) = (now, count);
+        self.packets.push_back(SentPacket { sent_at, len, kind, frames, is_marked, fate });
         self.outstanding.insert(number);
     }
 
@@ -226,9 +236,8 @@ impl SentPackets {
         }
         self.gaps.push_back(number);
         self.places.push_back(self.frames_forgotten + self.frames.len() as u64);
-        let kind = PacketKind::Quiet;
         let fate = Fate::Unsent;
-        self.packets.push_back(SentPacket { sent_at: now, len: 0, kind, frames: 0, fate });
+        self.packets.push_back(SentPacket { sent_at: now, fate, ..SentPacket::BLANK });
     }
 
     /// Marks the packets of `ranges` as received and adds the numbers of those for which this is
@@ -520,7 +529,7 @@ mod tests {
     use crate::notes::{Paper, Reader, Writer};
     use crate::seq::NUMBER_MAX;
 
-    const DATA: (u16, PacketKind) = (100, PacketKind::Eliciting);
+    const DATA: (u16, PacketKind, bool) = (100, PacketKind::Eliciting, false);
 
     fn number(value: u64) -> PacketNumber {
         PacketNumber::new(value).expect("a packet number")
@@ -554,7 +563,7 @@ mod tests {
     #[test]
     fn what_rests_knows_a_number_that_was_left_out_between_two_packets() {
         let mut sent = SentPackets::new(1, PacketNumber::FIRST);
-        let answer = (30, PacketKind::Unhurried);
+        let answer = (30, PacketKind::Unhurried, false);
         let mut before = None;
         let (before, after) = loop {
             let end = sent.end();

@@ -12,7 +12,7 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::DialError;
 use moorline_link::{
-    Control, Delivery, Identity, Lane, LinkId, Outgoing, Overflow, Payload, Port, Reason,
+    Control, Delivery, Identity, Lane, LinkId, Origin, Outgoing, Overflow, Payload, Port, Reason,
     SendError, Time, Transmit, Transport,
 };
 
@@ -294,14 +294,8 @@ impl<T: Transport> Dialer<T> {
     }
 
     /// The same, where nobody needs the datagram's bytes afterwards: it is decrypted where it lies.
-    pub fn handle_in_place(
-        &mut self,
-        now: Time,
-        port: Port,
-        from: SocketAddr,
-        datagram: &mut [u8],
-    ) {
-        self.transport.handle_in_place(now, port, from, datagram);
+    pub fn handle_in_place(&mut self, now: Time, port: Port, origin: Origin, datagram: &mut [u8]) {
+        self.transport.handle_in_place(now, port, origin, datagram);
         self.take_link_events(now);
     }
 

@@ -15,8 +15,8 @@ use moorline_link::rng::Rng;
 use moorline_link::time::earliest;
 use moorline_link::transport::{Counter, Volume};
 use moorline_link::{
-    Control, Identity, Lane, Outgoing, Overflow, Payload, Port, Reason, Refusal, RefusalCode,
-    SendError, Time, Transmit, Transport,
+    Control, Identity, Lane, Origin, Outgoing, Overflow, Payload, Port, Reason, Refusal,
+    RefusalCode, SendError, Time, Transmit, Transport,
 };
 
 use crate::cause::Cause;
@@ -235,11 +235,11 @@ impl<T: Transport> Host<T> {
         &mut self,
         now: Time,
         (transport, port): (u8, Port),
-        from: SocketAddr,
+        origin: Origin,
         datagram: &mut [u8],
     ) {
         if let Some(carrier) = self.transports.get_mut(usize::from(transport)) {
-            carrier.handle_in_place(now, port, from, datagram);
+            carrier.handle_in_place(now, port, origin, datagram);
             self.take_link_events(now, transport);
         }
     }

@@ -29,9 +29,9 @@ fn what_the_parts_of_a_link_take_is_known() {
         ("Ticket", 56),
         ("Rested", 152),
         ("RestingKeys", 136),
-        ("Link", 2_528),
+        ("Link", 2_584),
         ("PacketKeys", 400),
-        ("Sender", 1_056),
+        ("Sender", 1_112),
         ("Outbox", 328),
         ("Inbox", 96),
     ];

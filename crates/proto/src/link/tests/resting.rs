@@ -131,7 +131,8 @@ fn a4_a_packet_that_came_before_a_link_rested_is_not_taken_again_after_it() {
         let ready = &mut pair.ready;
         let mut sink = Sink { link, resumes: None, events: &mut events, ready };
         let from = pair.client_address;
-        let taken = pair.links[HOST].receive(pair.now, from, (&header, &mut copy), &mut sink);
+        let taken =
+            pair.links[HOST].receive(pair.now, from.into(), (&header, &mut copy), &mut sink);
         assert_eq!(taken.is_ok(), is_first);
         assert_eq!(events.len(), usize::from(is_first));
         if is_first {
