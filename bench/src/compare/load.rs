@@ -136,7 +136,7 @@ impl Load<'_> {
         while !is_held
             && self.clients.len() < enough
             && (self.clients.len() as u32) < self.trial.clients
-            && self.clients.len() as u32 - self.connected - self.gone < most
+            && (self.clients.len() as u32).saturating_sub(self.connected + self.gone) < most
         {
             let client = self.clients.len() as u32;
             let from = self.from(client);

@@ -20,7 +20,7 @@ pub(super) const MOORLINE: Peer = Peer {
     settings: "native protocol in its defaults, always encrypted (AES-128-GCM or \
                ChaCha20-Poly1305, Noise handshake); poll_until the next tick, flush after it; \
                unreliable: its unreliable lane; limits raised for clients of one address; with \
-               50,000 idle clients or more a heartbeat every 10 s instead of every 2 s",
+               50,000 idle clients or more a heartbeat every 5 s instead of every 2 s",
     is_reliable: true,
     clients_max: u32::MAX,
     message_len_max: usize::MAX,
@@ -62,8 +62,8 @@ const CROWD: u32 = 50_000;
 
 /// How often, and after what silence they are missed.
 const PATIENCE: LivenessPolicy = LivenessPolicy {
-    beat_interval: Duration::from_secs(10),
-    degraded_after: Duration::from_secs(21),
+    beat_interval: Duration::from_secs(5),
+    degraded_after: Duration::from_secs(16),
     timeout: Duration::from_secs(28),
     sleep_tolerance: Duration::from_secs(1),
     detector: Detector::Fixed,
