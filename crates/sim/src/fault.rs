@@ -8,7 +8,7 @@ use std::time::Duration;
 use moorline_link::Time;
 
 use crate::dice::Dice;
-use crate::network::{Conditions, Loss};
+use crate::network::{Conditions, Loss, Routers};
 
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $name:ident => $word:literal,)+) => {
@@ -94,6 +94,16 @@ faults! {
     TightLimits => "tight-limits",
     /// A user has to log in again, while the session goes on.
     LoginAgain => "login-again",
+    /// Routers mark datagrams, or do what they should not to those that they may mark.
+    Routers => "routers",
+}
+
+impl Fault {
+    /// What is drawn for a fault that came late to the list shifts nothing that is drawn after it,
+    /// so that seeds which found something still find it.
+    const fn dice<'a>(self, dice: &'a mut Dice, apart: &'a mut Dice) -> &'a mut Dice {
+        if matches!(self, Self::Routers) { apart } else { dice }
+    }
 }
 
 /// A set of faults.
@@ -129,7 +139,8 @@ impl Faults {
         let chance = dice.pick(&[100, 250, 250, 400, 700]);
         let mut drawn = Self::NONE;
         for fault in Fault::ALL {
-            if dice.permille(chance) {
+            let mut apart = dice.clone();
+            if fault.dice(dice, &mut apart).permille(chance) {
                 drawn.add(*fault);
             }
         }
@@ -274,6 +285,8 @@ impl Schedule {
         }
         for fault in faults.iter() {
             // In a large crowd more happens, but not to each of them.
+            let mut apart = dice.clone();
+            let dice = fault.dice(dice, &mut apart);
             let crowd = 1 + clients as u64 / 16;
             let gap = dice.pick(&[1_500, 4_000, 10_000, 25_000]) / crowd;
             let mut at = begin + dice.millis(0, gap);
@@ -321,7 +334,8 @@ fn draw_acts(
         | Fault::Truncation
         | Fault::Splicing
         | Fault::Rate
-        | Fault::Mtu => weather(dice, faults, client),
+        | Fault::Mtu
+        | Fault::Routers => weather(dice, faults, client),
         Fault::CutUp | Fault::CutDown => {
             let (up, down) = (fault == Fault::CutUp, fault == Fault::CutDown);
             acts.push((at + time, Act::Cut { client, up: false, down: false }));
@@ -408,6 +422,12 @@ fn conditions(dice: &mut Dice, faults: Faults) -> Conditions {
     }
     if has(dice, Fault::Mtu) {
         drawn.mtu = Some(dice.pick(&[300, 576, 1_000, 1_199]));
+    }
+    if has(dice, Fault::Routers) {
+        let bytes = dice.index(drawn.queue_bytes_max);
+        let kinds =
+            [Routers::MarkQueue { bytes }, Routers::MarkAll, Routers::Bleach, Routers::Drop];
+        drawn.routers = dice.pick(&kinds);
     }
     drawn
 }

@@ -21,10 +21,10 @@ mod conditions;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use moorline_link::Time;
 use moorline_link::rng::Rng;
+use moorline_link::{Ecn, Time};
 
-pub use conditions::{Conditions, ConditionsError, Loss, PERMILLE_MAX};
+pub use conditions::{Conditions, ConditionsError, Loss, PERMILLE_MAX, Routers};
 
 /// The most datagrams that are under way in one direction; more are dropped and counted.
 pub const IN_FLIGHT_MAX: usize = 64 * 1024;
@@ -55,7 +55,7 @@ pub struct Direction<T> {
     /// What splicing takes its second half from; kept only while there is splicing.
     previous: Vec<u8>,
     /// By when they arrive, and those of one moment by when they were sent.
-    in_flight: BTreeMap<(Time, u64), (T, Vec<u8>)>,
+    in_flight: BTreeMap<(Time, u64), (T, Ecn, Vec<u8>)>,
     in_flight_bytes: usize,
     serial: u64,
     counters: DirectionCounters,
@@ -64,7 +64,8 @@ pub struct Direction<T> {
 /// What became of the datagrams of one [`Direction`].
 ///
 /// Each that was sent, and each copy that was made of one, is in exactly one of `delivered`,
-/// `lost`, `cut`, `too_large`, `queue_dropped` and `overflowed`, or still under way.
+/// `lost`, `cut`, `too_large`, `queue_dropped`, `mark_dropped` and `overflowed`, or still under
+/// way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DirectionCounters {
     /// Datagrams that were given to the path.
@@ -79,8 +80,12 @@ pub struct DirectionCounters {
     pub too_large: u64,
     /// Came to a full queue.
     pub queue_dropped: u64,
+    /// Dropped as routers might have marked it.
+    pub mark_dropped: u64,
     /// One more than [`IN_FLIGHT_MAX`] or [`IN_FLIGHT_BYTES_MAX`].
     pub overflowed: u64,
+    /// Marked by a router.
+    pub marked: u64,
     /// Copies that were made.
     pub duplicated: u64,
     /// Sent on a detour.
@@ -146,8 +151,13 @@ impl<T: Clone> Direction<T> {
         self.in_flight.len()
     }
 
-    /// Sends a datagram; `tag` arrives with it.
+    /// Sends a datagram that routers may not mark; `tag` arrives with it.
     pub fn send(&mut self, now: Time, tag: T, datagram: &[u8]) {
+        self.send_with(now, (tag, Ecn::NotCapable), datagram);
+    }
+
+    /// Sends a datagram with a mark; `tag` arrives with it.
+    pub fn send_with(&mut self, now: Time, (tag, ecn): (T, Ecn), datagram: &[u8]) {
         self.counters.sent += 1;
         // Every datagram has dice of its own, so that what happens to one shifts no other's fate.
         let mut dice = Rng::new(self.rng.next_u64());
@@ -168,11 +178,15 @@ impl<T: Clone> Direction<T> {
             self.counters.lost += 1;
             return;
         }
+        let Some(ecn) = self.routed(ecn) else {
+            self.counters.mark_dropped += 1;
+            return;
+        };
         if chance(&mut dice, conditions.duplicate_permille) {
             self.counters.duplicated += 1;
-            self.carry(leaves, &mut dice, tag.clone(), datagram);
+            self.carry(leaves, &mut dice, (tag.clone(), ecn), datagram);
         }
-        self.carry(leaves, &mut dice, tag, datagram);
+        self.carry(leaves, &mut dice, (tag, ecn), datagram);
         if conditions.splice_permille > 0 {
             datagram.clone_into(&mut self.previous);
         }
@@ -180,14 +194,19 @@ impl<T: Clone> Direction<T> {
 
     /// The next datagram that has arrived by now.
     pub fn receive(&mut self, now: Time) -> Option<(T, Vec<u8>)> {
+        self.receive_with(now).map(|(tag, _, datagram)| (tag, datagram))
+    }
+
+    /// The same with its mark.
+    pub fn receive_with(&mut self, now: Time) -> Option<(T, Ecn, Vec<u8>)> {
         let next = self.in_flight.first_entry()?;
         if next.key().0 > now {
             return None;
         }
-        let (tag, datagram) = next.remove();
+        let (tag, ecn, datagram) = next.remove();
         self.in_flight_bytes -= datagram.len();
         self.counters.delivered += 1;
-        Some((tag, datagram))
+        Some((tag, ecn, datagram))
     }
 
     /// When the next datagram arrives.
@@ -218,8 +237,23 @@ impl<T: Clone> Direction<T> {
         self.is_in_burst
     }
 
+    /// What routers make of a datagram's mark; none if they drop it. The queue has it already.
+    fn routed(&mut self, ecn: Ecn) -> Option<Ecn> {
+        let is_long = |bytes: usize| self.queue.backlog > bytes as u128 * Queue::UNIT;
+        let marks = match self.conditions.routers {
+            _ if ecn == Ecn::NotCapable => false,
+            Routers::Idle => false,
+            Routers::MarkQueue { bytes } => is_long(bytes),
+            Routers::MarkAll => true,
+            Routers::Bleach => return Some(Ecn::NotCapable),
+            Routers::Drop => return None,
+        };
+        self.counters.marked += u64::from(marks);
+        Some(if marks { Ecn::Congested } else { ecn })
+    }
+
     /// Puts one datagram under way, with what happens to it there.
-    fn carry(&mut self, leaves: Time, dice: &mut Rng, tag: T, datagram: &[u8]) {
+    fn carry(&mut self, leaves: Time, dice: &mut Rng, (tag, ecn): (T, Ecn), datagram: &[u8]) {
         let datagram = self.damage(dice, datagram);
         let mut arrives = self.arrival(leaves, dice);
         if chance(dice, self.conditions.reorder_permille) {
@@ -235,7 +269,7 @@ impl<T: Clone> Direction<T> {
         }
         self.in_flight_bytes = bytes;
         self.serial += 1;
-        self.in_flight.insert((arrives, self.serial), (tag, datagram));
+        self.in_flight.insert((arrives, self.serial), (tag, ecn, datagram));
     }
 
     fn arrival(&self, leaves: Time, dice: &mut Rng) -> Time {

@@ -7,8 +7,8 @@ use moorline_link::slots::SlotKey;
 use moorline_link::time::earliest;
 use moorline_link::transport::{Counter, DialError};
 use moorline_link::{
-    Control, Lane, LinkEvent, LinkId, LinkStats, Outgoing, Port, Refusal, Resumes, SendError, Time,
-    Transmit, Transport,
+    Control, Lane, LinkEvent, LinkId, LinkStats, Origin, Outgoing, Port, Refusal, Resumes,
+    SendError, Time, Transmit, Transport,
 };
 use moorline_proto::Endpoint;
 
@@ -103,6 +103,12 @@ impl Transport for Siblings {
     fn handle_datagram(&mut self, now: Time, port: Port, from: SocketAddr, datagram: &[u8]) {
         let socket = self.socket_of(from);
         self.endpoints[socket].handle_datagram(now, port, from, datagram);
+        self.pass_on(now);
+    }
+
+    fn handle_in_place(&mut self, now: Time, port: Port, origin: Origin, datagram: &mut [u8]) {
+        let socket = self.socket_of(origin.from);
+        self.endpoints[socket].handle_in_place(now, port, origin, datagram);
         self.pass_on(now);
     }
 

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use moorline_link::Time;
 use moorline_link::rng::Rng;
+use moorline_link::{Ecn, Time};
 use moorline_sim::network::{
     Conditions, ConditionsError, Direction, DirectionCounters, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX,
-    Loss, SPLICED_BYTES_MAX,
+    Loss, Routers, SPLICED_BYTES_MAX,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -50,11 +50,12 @@ fn assert_accounted(path: &Direction<u64>) {
         cut,
         too_large,
         queue_dropped,
+        mark_dropped,
         overflowed,
         duplicated,
         ..
     } = path.counters();
-    let ended = delivered + lost + cut + too_large + queue_dropped + overflowed;
+    let ended = delivered + lost + cut + too_large + queue_dropped + mark_dropped + overflowed;
     assert_eq!(sent + duplicated, ended + path.in_flight() as u64, "{:?}", path.counters());
 }
 
@@ -430,4 +431,44 @@ fn impossible_conditions_are_refused_and_change_nothing() {
         assert_eq!(*path.conditions(), base);
     }
     assert_eq!(Conditions { loss: bursts(833, 5), ..base }.check(), Ok(()));
+}
+
+/// What becomes of a datagram that routers may mark, and of one that they may not.
+fn routed(conditions: Conditions) -> [Option<Ecn>; 2] {
+    let mut path = path(conditions, 1);
+    let routed = [Ecn::Capable, Ecn::NotCapable].map(|ecn| {
+        path.send_with(Time::ZERO, (1, ecn), b"datagram");
+        path.receive_with(Time::from_millis(1_000)).map(|(_, ecn, _)| ecn)
+    });
+    assert_accounted(&path);
+    routed
+}
+
+#[test]
+fn routers_do_what_they_are_told_to_what_they_may_mark_and_nothing_to_the_rest() {
+    let expected = [
+        (Routers::Idle, Some(Ecn::Capable)),
+        (Routers::MarkAll, Some(Ecn::Congested)),
+        (Routers::Bleach, Some(Ecn::NotCapable)),
+        (Routers::Drop, None),
+        (Routers::MarkQueue { bytes: 100 }, Some(Ecn::Capable)),
+    ];
+    for (routers, mark) in expected {
+        let conditions = Conditions { routers, ..Conditions::default() };
+        assert_eq!(routed(conditions), [mark, Some(Ecn::NotCapable)], "{routers:?}");
+    }
+}
+
+#[test]
+fn a_queue_marks_what_comes_when_it_is_long_and_nothing_before() {
+    let routers = Routers::MarkQueue { bytes: 500 };
+    let rate_bytes_per_second = Some(100_000);
+    let mut path = path(Conditions { routers, rate_bytes_per_second, ..Conditions::default() }, 1);
+    for number in 0..8 {
+        path.send_with(Time::ZERO, (number, Ecn::Capable), &[0; 100]);
+    }
+    let marks = std::iter::from_fn(|| path.receive_with(Time::from_millis(100)));
+    let marked: Vec<u64> =
+        marks.filter(|(_, ecn, _)| *ecn == Ecn::Congested).map(|(number, ..)| number).collect();
+    assert_eq!((marked, path.counters().marked), (vec![5, 6, 7], 3));
 }

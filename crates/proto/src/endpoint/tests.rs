@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use moorline_link::RefusalCode;
+use moorline_link::{Ecn, RefusalCode};
 
 use super::*;
+use crate::recovery::ecn::EcnState;
 use crate::wire::CLIENT_HELLO_LEN_MIN;
 
 mod attacks;
@@ -31,6 +32,7 @@ struct OnWay {
     at: Time,
     from: SocketAddr,
     to: SocketAddr,
+    ecn: Ecn,
     datagram: Vec<u8>,
 }
 
@@ -94,11 +96,13 @@ impl World {
 
     fn step(&mut self) {
         while self.on_way.front().is_some_and(|first| first.at <= self.now) {
-            let Some(OnWay { from, to, datagram, .. }) = self.on_way.pop_front() else { break };
+            let Some(OnWay { from, to, ecn, mut datagram, .. }) = self.on_way.pop_front() else {
+                break;
+            };
             let endpoint =
                 if to == HOST { Some(&mut self.host) } else { self.clients.get_mut(&to) };
             if let Some(endpoint) = endpoint {
-                endpoint.handle_datagram(self.now, Port(0), from, &datagram);
+                endpoint.handle_in_place(self.now, Port(0), Origin { from, ecn }, &mut datagram);
             }
         }
         self.host.handle_timeout(self.now);
@@ -113,7 +117,7 @@ impl World {
         }
         let mut out = Vec::new();
         while let Some(transmit) = self.host.poll_transmit(self.now, &mut out) {
-            self.carry(HOST, transmit.to, &out);
+            self.carry(HOST, transmit, &out);
         }
         let mut clients = std::mem::take(&mut self.clients);
         for (from, client) in &mut clients {
@@ -126,14 +130,15 @@ impl World {
                 self.client_events.push(event);
             }
             while let Some(transmit) = client.poll_transmit(self.now, &mut out) {
-                self.carry(*from, transmit.to, &out);
+                self.carry(*from, transmit, &out);
             }
         }
         self.clients = clients;
     }
 
-    fn carry(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        let on_way = OnWay { at: self.now + RTT_HALF, from, to, datagram: datagram.to_vec() };
+    fn carry(&mut self, from: SocketAddr, sent: Transmit, datagram: &[u8]) {
+        let Transmit { to, ecn, .. } = sent;
+        let on_way = OnWay { at: self.now + RTT_HALF, from, to, ecn, datagram: datagram.to_vec() };
         self.record.push(on_way.clone());
         if !self.is_cut {
             self.on_way.push_back(on_way);
@@ -181,6 +186,40 @@ fn a_client_is_up_after_one_round_trip_and_its_login_arrives_with_its_first_pack
     let [hello, answer, ..] = world.record.as_slice() else { panic!("two datagrams") };
     assert_eq!(hello.datagram.len(), CLIENT_HELLO_LEN_MIN);
     assert!(answer.datagram.len() < 256, "{}", answer.datagram.len());
+}
+
+#[test]
+fn what_begins_a_link_is_never_marked_and_what_follows_the_first_acknowledgement_may_be() {
+    for ecn in [true, false] {
+        let config = || EndpointConfig { hello_rate_max: 0, ecn, ..config() };
+        let mut world = World::new(config());
+        let link = world.client(1, config());
+        world.run(Duration::from_millis(500));
+        // The hello, its retry, the hello again, the answer, and the login.
+        let first = world.record.iter().take(5);
+        assert!(first.map(|sent| sent.ecn).all(|ecn| ecn == Ecn::NotCapable));
+        let now = world.now;
+        for number in 0..20 {
+            let client = world.clients.get_mut(&address(1)).expect("a client");
+            let beat = Control::Beat { beat: number };
+            client.control(now, link, &beat).expect("it is up");
+            world.run(Duration::from_millis(20));
+        }
+        let state = world.clients[&address(1)].native_stats(link).expect("up").sending.ecn.state;
+        let expected = if ecn { EcnState::Capable } else { EcnState::Off };
+        assert_eq!(state, expected);
+        assert_eq!(world.record.iter().any(|sent| sent.ecn == Ecn::Capable), ecn);
+        // A packet of nobody's link is answered with a reset.
+        world.host.links = Slots::new(&mut Rng::new(5));
+        let (client, before) = (world.clients.get_mut(&address(1)), world.record.len());
+        client
+            .expect("a client")
+            .control(world.now, link, &Control::Beat { beat: 99 })
+            .expect("up");
+        world.run(Duration::from_millis(30));
+        let reset = world.record.iter().skip(before).find(|sent| sent.from == HOST);
+        assert_eq!(reset.map(|sent| sent.ecn), Some(Ecn::NotCapable));
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub struct Conditions {
     pub queue_bytes_max: usize,
     /// Datagrams of more bytes vanish without a word. Default: no limit.
     pub mtu: Option<usize>,
+    /// What becomes of datagrams that routers may mark. Default: nothing.
+    pub routers: Routers,
     /// Whether nothing gets in any more; what is under way still arrives. Default: no.
     pub is_cut: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Conditions {
             rate_bytes_per_second: None,
             queue_bytes_max: 256 * 1024,
             mtu: None,
+            routers: Routers::Idle,
             is_cut: false,
         }
     }
@@ -127,6 +130,25 @@ impl Loss {
         let len = burst_len as u64;
         (PERMILLE_MAX as u64 * len / (len + 1)) as u32
     }
+}
+
+/// What routers do to datagrams that they may mark (RFC 3168); the others are left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routers {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// They mark what comes to a queue that is longer.
+    MarkQueue {
+        /// How long, in bytes.
+        bytes: usize,
+    },
+    /// They mark each of them.
+    MarkAll,
+    /// They take the permission away.
+    Bleach,
+    /// They drop them.
+    Drop,
 }
 
 /// Why a path cannot be like that.

@@ -1,6 +1,6 @@
 //! What the schedule says is done.
 
-use moorline_link::{Port, Time};
+use moorline_link::{Ecn, Origin, Port, Time};
 use moorline_session::State;
 
 use super::agenda::Actor;
@@ -120,8 +120,14 @@ impl World<'_, '_> {
         let now = self.now;
         let Self { host, ways, addresses, agenda, record, .. } = self;
         let at = host.at;
-        host.stop(now, record, &mut |record, port, to, bytes| {
-            post(now, record, (ways, addresses, agenda), (at[usize::from(port.0)], to), bytes);
+        host.stop(now, record, &mut |record, sent, bytes| {
+            post(
+                now,
+                record,
+                (ways, addresses, agenda),
+                (at[usize::from(sent.port.0)], sent),
+                bytes,
+            );
         })
     }
 
@@ -168,19 +174,20 @@ impl World<'_, '_> {
     fn disturb(&mut self, fault: Fault, count: u64) -> Checked {
         for _ in 0..count {
             let Some((port, bytes)) = self.make_up(fault) else { return Ok(()) };
-            let from = stranger(self.dice.index(50));
+            // Whatever a stranger's mark says, it says nothing.
+            let origin = Origin { from: stranger(self.dice.index(50)), ecn: Ecn::Congested };
             // What was changed may be as it was by chance.
             let is_copy = self.overheard.iter().any(|(_, heard)| *heard == bytes);
             self.record.fire(fault);
             if self.dice.permille(200) {
                 let client = self.dice.index(self.clients.len());
-                let arrived = Arrived { port: Port(0), from, bytes, is_copy };
+                let arrived = Arrived { port: Port(0), origin, bytes, is_copy };
                 if self.clients[client].asleep_until <= self.now {
                     self.clients[client].hear_stranger(self.now, &arrived)?;
                     self.plan_client(client);
                 }
             } else {
-                self.host.arrive_from_stranger(Arrived { port, from, bytes, is_copy });
+                self.host.arrive_from_stranger(Arrived { port, origin, bytes, is_copy });
             }
         }
         self.agenda.hurry(Actor::Host, self.now.max(self.host.asleep_until));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use moorline_link::time::earliest;
-use moorline_link::{Lane, Outgoing, Port, Reason, Time, Transport};
+use moorline_link::{Lane, Outgoing, Port, Reason, Time, Transmit, Transport};
 use moorline_proto::wire::Direction;
 use moorline_session::{Dialer, DialerConfig, DialerEvent, Event, EventKind, Side, State};
 
@@ -161,9 +161,9 @@ impl<'a> ClientSide<'a> {
         }
         let Some(dialer) = self.process.as_mut() else { return Ok(false) };
         while !dialer.is_backlogged()
-            && let Some(Arrived { port, from, bytes, .. }) = self.socket.take()
+            && let Some(Arrived { port, origin, mut bytes, .. }) = self.socket.take()
         {
-            dialer.handle_datagram(now, port, from, &bytes);
+            dialer.handle_in_place(now, port, origin, &mut bytes);
         }
         dialer.handle_timeout(now);
         if now >= self.slow_until {
@@ -178,14 +178,10 @@ impl<'a> ClientSide<'a> {
         Ok(self.process.as_mut().is_some_and(Dialer::take_fresh_ports))
     }
 
-    pub(crate) fn transmit(
-        &mut self,
-        now: Time,
-        datagram: &mut Vec<u8>,
-    ) -> Option<(Port, SocketAddr)> {
+    pub(crate) fn transmit(&mut self, now: Time, datagram: &mut Vec<u8>) -> Option<Transmit> {
         let sent = self.process.as_mut()?.poll_transmit(now, datagram)?;
         self.endpoint.keys.see(Direction::ToHost, sent.to, datagram);
-        Some((sent.port, sent.to))
+        Some(sent)
     }
 
     pub(crate) fn drain(&mut self, now: Time, record: &mut Record<'_>) -> Checked {
@@ -355,10 +351,10 @@ impl<'a> ClientSide<'a> {
         };
         let before = format!("{:?}", dialer.session());
         if arrived.is_copy && self.carrier.promises().knows_peers_by_key {
-            dialer.handle_datagram(now, arrived.port, arrived.from, &arrived.bytes);
+            dialer.handle_in_place(now, arrived.port, arrived.origin, &mut arrived.bytes.clone());
             return Ok(());
         }
-        dialer.handle_datagram(now, arrived.port, arrived.from, &arrived.bytes);
+        dialer.handle_in_place(now, arrived.port, arrived.origin, &mut arrived.bytes.clone());
         let after = format!("{:?}", dialer.session());
         // A reset counts by its end alone, so one that was damaged before it may be true.
         if self.carrier.promises().knows_peers_by_key && dialer.session().link().is_none() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use moorline_link::time::earliest;
 use moorline_link::{
-    Identity, Lane, LinkId, Outgoing, Port, Reason, Refusal, RefusalCode, Time, Transport,
+    Identity, Lane, LinkId, Outgoing, Reason, Refusal, RefusalCode, Time, Transmit, Transport,
 };
 use moorline_proto::wire::Direction;
 use moorline_session::{
@@ -29,7 +29,7 @@ use crate::setup;
 pub(crate) type Process = Host<Box<dyn Transport>>;
 
 /// Who takes the datagrams that leave, with the own port and where they go.
-type Post<'p> = &'p mut dyn FnMut(&mut Record<'_>, Port, SocketAddr, &[u8]);
+type Post<'p> = &'p mut dyn FnMut(&mut Record<'_>, Transmit, &[u8]);
 
 /// The most datagrams of strangers that wait to be read.
 const STRANGERS_LEN_MAX: usize = 256;
@@ -185,10 +185,10 @@ impl<'a> HostSide<'a> {
         let Some(host) = self.process.as_mut() else { return Ok(()) };
         // 1. What arrived, as long as there is room for what comes of it, and the time.
         while !host.is_backlogged()
-            && let Some(Arrived { port, from, bytes, .. }) = self.socket.take()
+            && let Some(Arrived { port, origin, mut bytes, .. }) = self.socket.take()
         {
-            self.balance.receive(port, from, bytes.len());
-            host.handle_datagram(now, (0, port), from, &bytes);
+            self.balance.receive(port, origin.from, bytes.len());
+            host.handle_in_place(now, (0, port), origin, &mut bytes);
         }
         host.handle_timeout(now);
         // 2. Events, answered.
@@ -234,7 +234,7 @@ impl<'a> HostSide<'a> {
                 under(Oracle::Amplification, verdict)?;
             }
             self.endpoint.keys.see(Direction::ToClient, sent.to, &datagram);
-            send(record, sent.port, sent.to, &datagram);
+            send(record, sent, &datagram);
         }
         under(Oracle::Nonces, self.endpoint.keys.verdict())
     }
@@ -451,14 +451,15 @@ impl<'a> HostSide<'a> {
     /// What strangers sent, one by one: nothing of anybody else may change.
     fn hear_strangers(&mut self, now: Time, record: &mut Record<'_>) -> Checked {
         while let Some(host) = self.process.as_mut().filter(|host| !host.is_backlogged())
-            && let Some(Arrived { port, from, bytes, is_copy }) = self.strangers.pop_front()
+            && let Some(Arrived { port, origin, mut bytes, is_copy }) = self.strangers.pop_front()
         {
+            let from = origin.from;
             self.balance.receive(port, from, bytes.len());
             // What others left lying would be told now.
             let is_clean = !host.has_events() && host.poll_timeout().is_none_or(|at| at > now);
             let may_count = is_copy && self.carrier.promises().knows_peers_by_key;
             let before = (is_clean && !may_count).then(|| others(host));
-            host.handle_datagram(now, (0, port), from, &bytes);
+            host.handle_in_place(now, (0, port), origin, &mut bytes);
             if let Some(before) = before {
                 let after = others(host);
                 let is_same = after == before;

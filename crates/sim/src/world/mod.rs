@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use moorline_link::{Port, Time};
+use moorline_link::{Origin, Port, Time, Transmit};
 
 use self::agenda::{Actor, Agenda};
 use self::client::ClientSide;
@@ -173,8 +173,14 @@ impl<'a, 't> World<'a, 't> {
         }
         let Self { host, ways, addresses, agenda, record, .. } = self;
         let at = host.at;
-        host.round(now, record, &mut |record, port, to, bytes| {
-            post(now, record, (ways, addresses, agenda), (at[usize::from(port.0)], to), bytes);
+        host.round(now, record, &mut |record, sent, bytes| {
+            post(
+                now,
+                record,
+                (ways, addresses, agenda),
+                (at[usize::from(sent.port.0)], sent),
+                bytes,
+            );
         })?;
         self.plan_host();
         Ok(())
@@ -199,15 +205,15 @@ impl<'a, 't> World<'a, 't> {
     fn send_from(&mut self, client: usize) {
         let now = self.now;
         let mut datagram = Vec::new();
-        while let Some((port, to)) = self.clients[client].transmit(now, &mut datagram) {
-            let from = self.clients[client].at(port);
+        while let Some(sent) = self.clients[client].transmit(now, &mut datagram) {
+            let (from, to) = (self.clients[client].at(sent.port), sent.to);
             self.record.note_datagram(now, [from, to], &datagram);
             if let Some(number) = self.host.at.iter().position(|at| *at == to) {
                 if self.overheard.len() >= OVERHEARD_MAX {
                     self.overheard.pop_front();
                 }
                 self.overheard.push_back((Port(number as u8), datagram.clone()));
-                self.ways[client][0].send(now, from, to, &datagram);
+                self.ways[client][0].send(now, from, sent, &datagram);
             }
         }
         self.agenda.set(Actor::Up(client), self.ways[client][0].next());
@@ -216,10 +222,11 @@ impl<'a, 't> World<'a, 't> {
     /// What arrives at the host, or is found damaged there.
     fn arrive_up(&mut self, client: usize) {
         let takes_damaged = self.carrier.promises().notices_damage;
-        while let Some((label, bytes, is_whole)) = self.ways[client][0].receive(self.now) {
+        while let Some((label, ecn, bytes, is_whole)) = self.ways[client][0].receive(self.now) {
             let port = Port(u8::from(label.to != self.host.at[0]));
             let from = if is_whole || takes_damaged { label.from } else { stranger(client) };
-            let arrived = Arrived { port, from, bytes, is_copy: false };
+            let origin = Origin { from, ecn };
+            let arrived = Arrived { port, origin, bytes, is_copy: false };
             if is_whole {
                 self.host.arrive(arrived);
             } else {
@@ -232,10 +239,11 @@ impl<'a, 't> World<'a, 't> {
 
     fn arrive_down(&mut self, client: usize) -> Checked {
         let takes_damaged = self.carrier.promises().notices_damage;
-        while let Some((label, bytes, is_whole)) = self.ways[client][1].receive(self.now) {
+        while let Some((label, ecn, bytes, is_whole)) = self.ways[client][1].receive(self.now) {
             let Some((owner, port)) = self.addresses.get(&label.to).copied() else { continue };
             let from = if is_whole || takes_damaged { label.from } else { stranger(client) };
-            let arrived = Arrived { port, from, bytes, is_copy: false };
+            let origin = Origin { from, ecn };
+            let arrived = Arrived { port, origin, bytes, is_copy: false };
             if is_whole {
                 self.clients[owner].arrive(arrived);
             } else {
@@ -277,13 +285,13 @@ fn post(
     now: Time,
     record: &mut Record<'_>,
     (ways, addresses, agenda): Network<'_>,
-    (from, to): (SocketAddr, SocketAddr),
+    (from, sent): (SocketAddr, Transmit),
     bytes: &[u8],
 ) {
-    record.note_datagram(now, [from, to], bytes);
-    if let Some((client, _)) = addresses.get(&to) {
+    record.note_datagram(now, [from, sent.to], bytes);
+    if let Some((client, _)) = addresses.get(&sent.to) {
         let way = &mut ways[*client][1];
-        way.send(now, from, to, bytes);
+        way.send(now, from, sent, bytes);
         agenda.set(Actor::Down(*client), way.next());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use moorline_link::{Port, Time};
+use moorline_link::{Ecn, Origin, Port, Time, Transmit};
 
 use crate::fault::{Fault, Faults, calm};
 use crate::network::{Conditions, Direction, DirectionCounters, Loss};
@@ -25,7 +25,7 @@ pub(crate) struct Label {
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived {
     pub(crate) port: Port,
-    pub(crate) from: SocketAddr,
+    pub(crate) origin: Origin,
     pub(crate) bytes: Vec<u8>,
     /// Whether a stranger sends again what it overheard, whole.
     pub(crate) is_copy: bool,
@@ -69,16 +69,16 @@ impl Way {
         Self { direction, weather: calm(), seen: DirectionCounters::default() }
     }
 
-    pub(crate) fn send(&mut self, now: Time, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let sum = sum(bytes);
-        self.direction.send(now, Label { from, to, sum }, bytes);
+    pub(crate) fn send(&mut self, now: Time, from: SocketAddr, sent: Transmit, bytes: &[u8]) {
+        let label = Label { from, to: sent.to, sum: sum(bytes) };
+        self.direction.send_with(now, (label, sent.ecn), bytes);
     }
 
-    /// What arrived, and whether it is as it was sent.
-    pub(crate) fn receive(&mut self, now: Time) -> Option<(Label, Vec<u8>, bool)> {
-        let (label, bytes) = self.direction.receive(now)?;
+    /// What arrived, with its mark, and whether it is as it was sent.
+    pub(crate) fn receive(&mut self, now: Time) -> Option<(Label, Ecn, Vec<u8>, bool)> {
+        let (label, ecn, bytes) = self.direction.receive_with(now)?;
         let is_whole = sum(&bytes) == label.sum;
-        Some((label, bytes, is_whole))
+        Some((label, ecn, bytes, is_whole))
     }
 
     pub(crate) fn next(&self) -> Option<Time> {
@@ -120,6 +120,7 @@ impl Way {
             (Fault::Splicing, now.spliced > before.spliced),
             (Fault::Rate, was_used && is_narrow),
             (Fault::Mtu, now.too_large > before.too_large),
+            (Fault::Routers, was_used && self.weather.routers != calm().routers),
             (cut, now.cut > before.cut),
         ];
         met.iter().filter(|(_, is_met)| *is_met).for_each(|(fault, _)| fired.add(*fault));
