@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use moorline_link::{
-    Lane, LinkEvent, LinkId, Outgoing, Refusal, RefusalCode, Resumes, SendError, Time, Transport,
+    Ecn, Lane, LinkEvent, LinkId, Origin, Outgoing, Refusal, RefusalCode, Resumes, SendError, Time,
+    Transport,
 };
 use moorline_proto::Endpoint;
 
@@ -196,9 +197,12 @@ impl Pair {
         if self.on_way.is_empty() {
             return;
         }
-        let (to, datagram) = self.on_way.remove(at % self.on_way.len());
-        let from = [HOST, CLIENT][to];
-        self.ends[to].handle_datagram(self.now, PORT, from, &datagram);
+        let (to, mut datagram) = self.on_way.remove(at % self.on_way.len());
+        // Some are marked, whether they may be or not.
+        let is_marked = datagram.last().is_some_and(|last| last % 4 == 0);
+        let ecn = if is_marked { Ecn::Congested } else { Ecn::NotCapable };
+        let origin = Origin { from: [HOST, CLIENT][to], ecn };
+        self.ends[to].handle_in_place(self.now, PORT, origin, &mut datagram);
     }
 
     fn wait(&mut self, time: Duration) {
