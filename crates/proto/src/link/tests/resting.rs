@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::notes::Paper;
+use crate::recovery::ecn::EcnState;
 
 const AFTER: Duration = Duration::from_secs(1);
 
@@ -23,7 +24,8 @@ fn rest(pair: &mut Pair, look: impl FnOnce(&Rested)) {
 
 /// All lanes are used both ways, in bad weather, and then nothing but beats for a while.
 fn played(seed: u64) -> Pair {
-    let mut pair = Pair::new(seed, Weather::FOUL);
+    let routers = if seed.is_multiple_of(2) { Routers::MarkSome(5) } else { Routers::Idle };
+    let mut pair = Pair::new(seed, Weather { routers, ..Weather::FOUL });
     while !pair.links[HOST].is_up() {
         pair.run(Duration::from_millis(100));
     }
@@ -112,6 +114,29 @@ fn a_link_goes_on_after_it_rested_as_if_it_had_not() {
             }
         }
     }
+}
+
+#[test]
+fn a_link_that_rests_knows_how_many_marks_came_and_what_its_path_carries() {
+    let mut pair = played(2);
+    let known = |pair: &Pair| {
+        let stats = pair.links[HOST].stats();
+        (stats.marks_in, stats.sending.ecn)
+    };
+    let before = known(&pair);
+    assert!(before.0 > 10 && before.1.marks > 10, "{before:?}");
+    assert_eq!(before.1.state, EcnState::Capable);
+    rest(&mut pair, |_| ());
+    assert_eq!(known(&pair), before);
+    // Had it begun to count anew, the client would take the next count for a false one.
+    pair.weather.routers = Routers::MarkSome(2);
+    for number in 0..20 {
+        pair.push(CLIENT, Place::Ordered(1), &message(number, 30)).expect("there is room");
+        pair.run(Duration::from_millis(100));
+    }
+    let client = pair.links[CLIENT].stats().sending.ecn;
+    assert_eq!((client.state, client.marks), (EcnState::Capable, known(&pair).0));
+    assert!(client.marks > before.0);
 }
 
 #[test]
