@@ -65,7 +65,7 @@ impl Drop for Router {
 fn carry(sockets: &mut Sockets, peers: &mut [SocketAddr; 2], seen: &Seen) {
     let mut departures = Departures::new();
     for side in [0, 1] {
-        while let Recv::Datagram { from, datagram, ecn } = sockets.recv(side) {
+        while let Recv::Datagram { from, datagram, ecn, .. } = sockets.recv(side) {
             peers[side] = from;
             let may_mark = ecn == Ecn::Capable;
             let before = seen[side].fetch_add(may_mark.into(), Ordering::SeqCst);
