@@ -26,7 +26,7 @@ impl Clock {
     }
 
     /// What time it was when the system's clock ticked last, a few milliseconds ago at most: that
-    /// is known for a ninth of what it takes to ask for the time.
+    /// is known for a part of what it takes to ask for the time.
     pub(crate) fn at_last_tick(&self) -> Time {
         self.ticks.since_start().map_or_else(|| self.now(), |since| Time::ZERO + since)
     }

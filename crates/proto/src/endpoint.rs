@@ -457,7 +457,10 @@ impl Transport for Endpoint {
             *datagram = answer;
             return Some(Transmit::unmarked(port, to));
         }
-        self.fetch_ready();
+        // Once in a turn: who comes next stays the same meanwhile.
+        if self.turn_len == 0 {
+            self.fetch_ready();
+        }
         while let Some(key) = self.ready.pop_front() {
             if let Some((to, ecn)) = self.transmit_of(now, key, datagram) {
                 return Some(Transmit { port, to, ecn });

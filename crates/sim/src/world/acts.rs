@@ -121,13 +121,7 @@ impl World<'_, '_> {
         let Self { host, ways, addresses, agenda, record, .. } = self;
         let at = host.at;
         host.stop(now, record, &mut |record, sent, bytes| {
-            post(
-                now,
-                record,
-                (ways, addresses, agenda),
-                (at[usize::from(sent.port.0)], sent),
-                bytes,
-            );
+            post(now, record, (ways, addresses, agenda), (&at, sent), bytes);
         })
     }
 

@@ -28,7 +28,7 @@ use crate::setup;
 /// A host's process, whichever transport it was given.
 pub(crate) type Process = Host<Box<dyn Transport>>;
 
-/// Who takes the datagrams that leave, with the own port and where they go.
+/// Who takes the datagrams that leave.
 type Post<'p> = &'p mut dyn FnMut(&mut Record<'_>, Transmit, &[u8]);
 
 /// The most datagrams of strangers that wait to be read.

@@ -174,13 +174,7 @@ impl<'a, 't> World<'a, 't> {
         let Self { host, ways, addresses, agenda, record, .. } = self;
         let at = host.at;
         host.round(now, record, &mut |record, sent, bytes| {
-            post(
-                now,
-                record,
-                (ways, addresses, agenda),
-                (at[usize::from(sent.port.0)], sent),
-                bytes,
-            );
+            post(now, record, (ways, addresses, agenda), (&at, sent), bytes);
         })?;
         self.plan_host();
         Ok(())
@@ -285,9 +279,10 @@ fn post(
     now: Time,
     record: &mut Record<'_>,
     (ways, addresses, agenda): Network<'_>,
-    (from, sent): (SocketAddr, Transmit),
+    (at, sent): (&[SocketAddr], Transmit),
     bytes: &[u8],
 ) {
+    let from = at[usize::from(sent.port.0)];
     record.note_datagram(now, [from, sent.to], bytes);
     if let Some((client, _)) = addresses.get(&sent.to) {
         let way = &mut ways[*client][1];

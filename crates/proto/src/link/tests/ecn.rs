@@ -1,6 +1,7 @@
 //! What routers mark slows a sender down before anything is lost, and what else they do to marks
 //! does no harm.
 
+use super::promises::exchange;
 use super::*;
 use crate::recovery::ecn::EcnState;
 
