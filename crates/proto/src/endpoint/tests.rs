@@ -189,6 +189,24 @@ fn a_client_is_up_after_one_round_trip_and_its_login_arrives_with_its_first_pack
 }
 
 #[test]
+fn what_is_told_of_ahead_names_its_link_one_later_and_garbage_none() {
+    let mut world = World::new(config());
+    world.client(1, config());
+    world.run(Duration::from_millis(80));
+    let to_host = |sent: &&OnWay| sent.to == HOST && sent.datagram.len() < CLIENT_HELLO_LEN_MIN;
+    let packet = world.record.iter().find(to_host).expect("a login").datagram.clone();
+    let link = world.host_events.first().expect("it asked").link();
+    assert_eq!(world.host.expect(&packet), None);
+    for garbage in [&[][..], &[0; 3], &[0xff; 40], &[0x40; 1_452]] {
+        world.host.expect(garbage);
+    }
+    world.host.expect(&packet);
+    assert_eq!(world.host.expect(&[]), Some(link));
+    assert_eq!(world.host.expect(&[]), None);
+    assert!(world.host.poll_event().is_none(), "nothing comes of it");
+}
+
+#[test]
 fn what_begins_a_link_is_never_marked_and_what_follows_the_first_acknowledgement_may_be() {
     for ecn in [true, false] {
         let config = || EndpointConfig { hello_rate_max: 0, ecn, ..config() };
